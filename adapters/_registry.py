@@ -1,0 +1,61 @@
+"""Methods by name, whether or not their framework is installed."""
+
+import pkgutil
+from functools import lru_cache
+from importlib import import_module, metadata
+from types import MappingProxyType
+
+from packaging.requirements import Requirement
+
+import adapters
+from adapters._interface import Method, Solver, Unsupported
+from problems import Problem, nearest
+
+
+@lru_cache(maxsize=1)
+def methods() -> MappingProxyType[str, Method]:
+    """All declared methods by name, in the order of declaration, files in alphabetical order."""
+    found: dict[str, Method] = {}
+    for module in pkgutil.iter_modules(adapters.__path__):
+        if module.name.startswith("_"):
+            continue
+        for method in import_module(f"adapters.{module.name}").METHODS:
+            if method.name in found:
+                raise ValueError(f"adapters/{module.name}.py: {method.name} is declared twice")
+            found[method.name] = method
+    return MappingProxyType(found)
+
+
+def get_method(name: str) -> Method:
+    """The method called `name`; raises UnknownNameError with the nearest known names."""
+    try:
+        return methods()[name]
+    except KeyError:
+        raise nearest("method", name, methods()) from None
+
+
+def available(method: Method) -> tuple[bool, str]:
+    """Whether everything the method requires is installed, and if not, what is missing and why."""
+    for text in method.requires:
+        requirement = Requirement(text)
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            return False, (
+                f"{requirement.name} is not installed; "
+                f"pip install 'stiffgrad[{method.framework}]'"
+            )
+        if not requirement.specifier.contains(version, prereleases=True):
+            return False, f"needs {text}, installed is {version}"
+    return True, "installed"
+
+
+def load(problem: Problem, method: Method) -> Solver:
+    """The solver of a problem under a method; imports the framework.
+
+    Raises Unsupported where the method is not installed or cannot treat the problem.
+    """
+    usable, reason = available(method)
+    if not usable:
+        raise Unsupported(f"{method.name}: {reason}")
+    return import_module(f"adapters.{method.framework}").build(problem, method)

@@ -1,0 +1,95 @@
+"""Mass-action reaction networks as data; rhs and Jacobians follow from the same arrays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from problems._losses import like
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """One elementary reaction: what is consumed and produced (stoichiometry), and its rate constant.
+
+    `rate` is in the network's own units: 1/time for one reactant, 1/(concentration time) for two.
+    """
+
+    rate: float
+    reactants: Mapping[str, int]
+    products: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class MassAction:
+    """dy/dt = S r(y, k), r_j = k_j times the product of the reactants of reaction j.
+
+    `species`: the n state names; `reactions`: the m reactions, in the order of the parameters.
+    """
+
+    species: tuple[str, ...]
+    reactions: tuple[Reaction, ...]
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The m rate constants."""
+        return tuple(reaction.rate for reaction in self.reactions)
+
+    @cached_property
+    def stoichiometry(self) -> Array:
+        """S, shape (n, m): molecules of species i made by reaction j."""
+        matrix = np.zeros((len(self.species), len(self.reactions)))
+        for j, reaction in enumerate(self.reactions):
+            for name, count in reaction.reactants.items():
+                matrix[self.species.index(name), j] -= count
+            for name, count in reaction.products.items():
+                matrix[self.species.index(name), j] += count
+        return matrix
+
+    @cached_property
+    def factors(self) -> NDArray[np.int64]:
+        """Shape (order, m): indices of the reactants of each reaction; n stands for the factor 1."""
+        lists = [
+            [self.species.index(name) for name, count in r.reactants.items() for _ in range(count)]
+            for r in self.reactions
+        ]
+        order = max(map(len, lists))
+        one = len(self.species)
+        return np.array([row + [one] * (order - len(row)) for row in lists], dtype=np.int64).T
+
+    def rhs(self, t: Any, y: Any, p: Any, xp: Any) -> Any:
+        """f(t, y, k), shape (n,), in the array namespace `xp`."""
+        del t
+        with_one = xp.concat([y, like(np.ones(1), y, xp)])
+        product = p
+        for indices in self.factors:
+            product = product * xp.take(with_one, _index(indices, y, xp), axis=0)
+        return like(self.stoichiometry, y, xp) @ product
+
+    def jacobian(self, t: float, y: Array, p: Array) -> Array:
+        """df/dy, shape (n, n)."""
+        del t
+        n, m = self.stoichiometry.shape
+        values = np.append(y, 1.0)[self.factors]
+        drates = np.zeros((m, n + 1), dtype=values.dtype)
+        for k, indices in enumerate(self.factors):
+            others = np.prod(np.delete(values, k, axis=0), axis=0)
+            np.add.at(drates, (np.arange(m), indices), p * others)
+        return self.stoichiometry @ drates[:, :n]
+
+    def parameter_jacobian(self, t: float, y: Array, p: Array) -> Array:
+        """df/dk, shape (n, m)."""
+        del t, p
+        return self.stoichiometry * np.prod(np.append(y, 1.0)[self.factors], axis=0)
+
+
+def _index(indices: NDArray[np.int64], array: Any, xp: Any) -> Any:
+    if xp is np:
+        return indices
+    device = getattr(array, "device", None)
+    return xp.asarray(indices, device=None if callable(device) else device)

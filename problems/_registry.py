@@ -1,0 +1,106 @@
+"""Names to problems: every file of this folder that has a `make` is a problem."""
+
+import inspect
+import pkgutil
+from dataclasses import replace
+from functools import lru_cache
+from importlib import import_module
+from types import ModuleType
+
+import problems
+from problems._names import nearest
+from problems._problem import Problem, ProblemError
+from problems._variants import CHAIN_RULE, EXCLUSIVE, VARIANTS
+
+
+def problem_names() -> list[str]:
+    """Base names of all problems, sorted."""
+    found = (module.name for module in pkgutil.iter_modules(problems.__path__))
+    return sorted(name for name in found if not name.startswith("_"))
+
+
+def variant_help(name: str) -> dict[str, str]:
+    """What may follow the base name `name` and a colon: token to explanation.
+
+    Raises UnknownNameError for an unknown problem.
+    """
+    module = _module(name)
+    known = {"ARGUMENT": module.ARGUMENT} if hasattr(module, "ARGUMENT") else {}
+    known |= getattr(module, "OPTIONS", {})
+    return known | {token: variant.help for token, variant in VARIANTS.items()}
+
+
+@lru_cache(maxsize=256)
+def get_problem(name: str) -> Problem:
+    """The problem called `name`: a base name, perhaps an argument, and variants, colon-separated.
+
+    `rober`, `rober:scaled:logp`, `linear:1e4`, `relaxation:1e6:off`, `pollu:observations=5:final`.
+    The result's own name is canonical: variants in their fixed order.
+
+    Raises UnknownNameError (with the nearest known names) for an unknown problem or variant, and
+    ProblemError for a value that a variant cannot take or variants that exclude each other.
+    """
+    base, *tokens = name.split(":")
+    module = _module(base)
+    arguments, options, chosen = _sort_tokens(name, base, module, tokens)
+    stem = ":".join([base, *arguments.values(), *options])
+    return _apply(module.make(stem, **arguments, **options), stem, chosen)
+
+
+def _module(base: str) -> ModuleType:
+    if base not in problem_names():
+        raise nearest("problem", base, problem_names())
+    module = import_module(f"problems.{base}")
+    missing = _missing(module)
+    if missing:
+        raise ProblemError(f"problems/{base}.py is no problem file: {missing}")
+    return module
+
+
+def _missing(module: ModuleType) -> str:
+    """What keeps a file from being a problem, in words; empty when it can be used."""
+    if not hasattr(module, "make"):
+        return "it has no function make(name) that returns a Problem"
+    accepted = inspect.signature(module.make).parameters
+    wanted = ["name", *(["argument"] if hasattr(module, "ARGUMENT") else [])]
+    wanted += getattr(module, "OPTIONS", {})
+    lacking = [word for word in wanted if word not in accepted]
+    return f"its make does not take {', '.join(lacking)}" if lacking else ""
+
+
+def _sort_tokens(
+    name: str, base: str, module: ModuleType, tokens: list[str]
+) -> tuple[dict[str, str], dict[str, bool], dict[str, str | None]]:
+    arguments: dict[str, str] = {}
+    options: dict[str, bool] = {}
+    chosen: dict[str, str | None] = {}
+    for position, token in enumerate(tokens):
+        key, equals, value = token.partition("=")
+        if key in chosen or key in options:
+            raise ProblemError(f"{name}: variant {key} is given twice")
+        if key in VARIANTS:
+            chosen[key] = value if equals else None
+        elif token in getattr(module, "OPTIONS", {}):
+            options[token] = True
+        elif position == 0 and hasattr(module, "ARGUMENT") and not equals:
+            arguments["argument"] = token
+        else:
+            raise nearest(f"variant of {base}", token, variant_help(base))
+    for pair in EXCLUSIVE:
+        if all(key in chosen for key in pair):
+            raise ProblemError(f"{name}: {' and '.join(pair)} exclude each other; give one")
+    return arguments, options, chosen
+
+
+def _apply(problem: Problem, stem: str, chosen: dict[str, str | None]) -> Problem:
+    name = reference = stem
+    for key, variant in VARIANTS.items():
+        if key not in chosen:
+            continue
+        value = chosen[key]
+        problem = variant.apply(problem, value)
+        token = key if value is None else f"{key}={value}"
+        name += f":{token}"
+        if key not in CHAIN_RULE:
+            reference += f":{token}"
+    return replace(problem, name=name, reference=reference)
