@@ -1,4 +1,9 @@
-"""How a problem is differentiated: one file a framework, each declaring its methods as data."""
+"""How a problem is differentiated: one file a framework, each declaring its methods as data.
+
+Folders named in STIFFGRAD_ADAPTERS are searched too, so that an adapter need not live here.
+"""
+
+import os
 
 from adapters._interface import Call as Call
 from adapters._interface import Counters as Counters
@@ -12,3 +17,5 @@ from adapters._registry import available as available
 from adapters._registry import get_method as get_method
 from adapters._registry import load as load
 from adapters._registry import methods as methods
+
+__path__ += filter(None, os.environ.get("STIFFGRAD_ADAPTERS", "").split(os.pathsep))

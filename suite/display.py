@@ -1,0 +1,155 @@
+"""Frames as tables for the terminal, readable at 80 columns and fuller at 160."""
+
+import math
+from collections.abc import Callable
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from suite import references, tables
+from suite.statuses import STATUSES
+
+WIDE = 130
+
+
+def show_run(console: Console, data: pd.DataFrame, sort: str | None = None) -> None:
+    """The ranking of every problem, the failures with their reasons, and how it was measured."""
+    ranked = tables.ranking(data)
+    for problem in data["problem"].drop_duplicates():
+        rows = ranked[ranked["problem"] == problem]
+        if sort is not None:
+            rows = rows.sort_values(sort)
+        if not rows.empty:
+            console.print(_ranking(str(problem), rows, console.width >= WIDE))
+    failed = tables.failures(data)
+    if not failed.empty:
+        console.print(_failures(failed))
+    console.print(_provenance(data))
+
+
+def milliseconds(seconds: object, bound: bool = False) -> str:
+    """Three significant digits of milliseconds; `≤` before an upper bound, `–` for none."""
+    if not _is_number(seconds):
+        return "–"
+    value = f"{float(seconds) * 1e3:.3g}"  # type: ignore[arg-type]
+    return f"≤{value}" if bound else value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not math.isnan(value)
+
+
+def _power(value: object) -> str:
+    return f"{float(value):.0e}" if _is_number(value) else "–"  # type: ignore[arg-type]
+
+
+def _mebibytes(value: object) -> str:
+    return f"{float(value) / 2**20:.3g}" if _is_number(value) else "–"  # type: ignore[arg-type]
+
+
+def _percent(value: object) -> str:
+    return f"{float(value):.2%}" if _is_number(value) else "–"  # type: ignore[arg-type]
+
+
+def _difference(row: pd.Series) -> str:
+    if not _is_number(row["difference"]):
+        return "–"
+    below = row["difference"] <= row["floor"]
+    return f"≤{row['floor']:.0e}" if below else f"{row['difference']:.0e}"
+
+
+def _ranking(problem: str, rows: pd.DataFrame, wide: bool) -> Table:
+    table = Table(title=f"{problem}: ms for one gradient, at equal gradient error")
+    narrow_columns: list[tuple[str, Callable[[pd.Series], str]]] = [
+        ("error", lambda row: _power(row["error"])),
+    ]
+    wide_columns: list[tuple[str, Callable[[pd.Series], str]]] = [
+        ("worst", lambda row: _power(row["worst"])),
+        ("vs differences", _difference),
+        ("forward ms", lambda row: milliseconds(row["forward_seconds"])),
+        ("compile s", lambda row: f"{row['compile_seconds']:.2g}"),
+        ("MiB", lambda row: _mebibytes(row["peak_bytes"])),
+        ("reversed", lambda row: _percent(row["reversibility"])),
+    ]
+    columns = narrow_columns + (wide_columns if wide else [])
+    table.add_column("method", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for target in tables.TARGETS:
+        table.add_column(f"{target:.0e}", justify="right", no_wrap=True)
+    for name, _ in columns:
+        table.add_column(name, justify="right", no_wrap=not wide)
+    for _, row in rows.iterrows():
+        times = [
+            milliseconds(row[f"at {target:.0e}"], row[f"bound {target:.0e}"])
+            for target in tables.TARGETS
+        ]
+        table.add_row(row["method"], row["signs"], *times, *(make(row) for _, make in columns))
+    return table
+
+
+def _failures(failed: pd.DataFrame) -> Table:
+    table = Table(title="Not ok, and why")
+    for name in ("problem", "method", "status"):
+        table.add_column(name, overflow="fold")
+    table.add_column("reason", overflow="fold", ratio=1)
+    for _, row in failed.sort_values(["problem", "status", "method"]).iterrows():
+        reason = f"{row['reason']} [{row['rtols']}]"
+        table.add_row(row["problem"], row["method"], row["status"], escape(reason))
+    return table
+
+
+def _provenance(data: pd.DataFrame) -> str:
+    last = data.iloc[-1]
+    machine, commit = last["machine"], last["commit"] or "unknown"
+    tree = {True: "clean", False: "with uncommitted changes", None: "outside a repository"}
+    libraries: dict[str, str] = {}
+    for versions in data["versions"]:
+        libraries |= versions
+    named = [name for name in sorted(set(data["framework"]) | {"numpy", "torch"})]
+    shown = ", ".join(f"{name} {libraries[name]}" for name in named if name in libraries)
+    signs = "  ".join(f"{sign} {name}" for name, (sign, _) in STATUSES.items())
+    counts = ", ".join(f"{count} {name}" for name, count in data["status"].value_counts().items())
+    return escape(
+        f"{len(data)} cases: {counts}\n"
+        f"{last['date']}, commit {commit[:10]} ({tree[last['clean']]}), {machine['cpu']}, "
+        f"{machine['threads']} thread, Python {machine['python']}, {shown}\n"
+        f"one sign a tolerance, loosest first: {signs}\n"
+        f"≤: already the loosest tolerance is better; –: not reached or not measured"
+    )
+
+
+def show_comparison(console: Console, compared: pd.DataFrame) -> None:
+    """Every case of either run, what changed most first."""
+    table = Table(title="B over A: below 1 is faster, more accurate, smaller")
+    for name in ("problem", "method", "rtol", "status", "time", "calibrated", "error", "memory"):
+        table.add_column(name, overflow="fold")
+    changed = (compared["status_a"] != compared["status_b"]).astype(int)
+    size = compared["calibrated"].map(lambda x: abs(math.log(x)) if x > 0 else 0.0)
+    order = pd.DataFrame({"changed": changed, "size": size}).sort_values(
+        ["changed", "size"], ascending=False
+    )
+    for _, row in compared.loc[order.index].iterrows():
+        same = row["status_a"] == row["status_b"]
+        status = row["status_a"] if same else f"{row['status_a']} → {row['status_b']}"
+        ratios = [
+            f"{row[name]:.3g}" if _is_number(row[name]) else "–"
+            for name in ("time", "calibrated", "error", "memory")
+        ]
+        table.add_row(row["problem"], row["method"], f"{row['rtol']:.0e}", status, *ratios)
+    console.print(table)
+
+
+def show_reference(console: Console, compared: references.Comparison) -> None:
+    """Every component of a reference: stored, computed anew, and the digits certified."""
+    stored = compared.stored
+    table = Table(title=f"{escape(stored.problem)}: certified on {stored.date}")
+    for name in ("", "stored", "computed anew", "digits", ""):
+        table.add_column(name, justify="left" if name == "" else "right", overflow="fold")
+    for row in compared.components:
+        verdict = "agrees" if row.agrees else "DISAGREES"
+        values = f"{row.stored:.15g}", f"{row.computed:.15g}", f"{row.digits:.1f}"
+        table.add_row(escape(row.name), *values, verdict)
+    table.caption = "; ".join(escape(answer.method) for answer in stored.methods)
+    console.print(table)

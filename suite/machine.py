@@ -1,0 +1,121 @@
+"""Provenance: the machine, the commit, the versions, and how fast the machine is just now."""
+
+import os
+import platform
+import re
+import subprocess
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from packaging.requirements import Requirement
+
+from adapters import Method
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+CALIBRATION_REPEATS = 5
+
+# One thread while timing, whatever library does the arithmetic.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
+
+
+@lru_cache(maxsize=1)
+def machine() -> dict[str, str | int]:
+    """CPU name, cores, memory in bytes, operating system and Python of this machine.
+
+    `name` is made of the CPU and its cores: what figures depend on, and not who owns the machine.
+    """
+    import cpuinfo
+    import psutil
+
+    cpu = cpuinfo.get_cpu_info().get("brand_raw", platform.processor() or "unknown")
+    cores = os.cpu_count() or 1
+    words = re.findall(r"[a-z0-9]+", cpu.lower().replace("(r)", " ").replace("(tm)", " "))
+    return {
+        "name": "-".join([*words, f"{cores}core"]),
+        "cpu": cpu,
+        "cores": cores,
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "threads": 1,
+    }
+
+
+@lru_cache(maxsize=1)
+def commit() -> tuple[str | None, bool | None]:
+    """(hash, clean) of the suite's own repository; (None, None) outside one.
+
+    Results do not count: a tree is clean when the code is.
+    """
+    head = _git("rev-parse", "HEAD")
+    if head is None:
+        return None, None
+    return head, _git("status", "--porcelain", "--", ".", ":!results") == ""
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def versions(method: Method) -> dict[str, str]:
+    """Installed versions of what the method requires, of what that builds on, and of the suite."""
+    wanted = {"numpy", "stiffgrad"}
+    pending = [Requirement(text).name for text in method.requires]
+    while pending:
+        name = pending.pop()
+        if name in wanted:
+            continue
+        wanted.add(name)
+        pending += [
+            requirement.name
+            for requirement in map(Requirement, _requires(name))
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        ]
+    return {name: version for name in sorted(wanted) if (version := _version(name))}
+
+
+def _requires(name: str) -> list[str]:
+    try:
+        return metadata.requires(name) or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def calibration_seconds() -> float:
+    """Least time of a fixed small kernel: LU-like arithmetic plus interpreter work, about 5 ms."""
+    matrix = np.random.default_rng(0).standard_normal((60, 60)) + 60 * np.eye(60)
+    return min(_kernel(matrix) for _ in range(CALIBRATION_REPEATS))
+
+
+def _kernel(matrix: np.ndarray) -> float:
+    start = perf_counter()
+    right = np.ones(60)
+    for _ in range(20):
+        right = np.linalg.solve(matrix, right)
+    total = 0
+    for number in range(20_000):
+        total += number * number
+    return perf_counter() - start
