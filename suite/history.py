@@ -1,0 +1,179 @@
+"""The history that airspeed velocity keeps of the suite: saving a tier, and loading what was saved.
+
+`python -m suite.history save --tier smoke` measures the commit that is checked out with the present
+interpreter. asv itself would keep the interpreter's path as the name of the environment, and no
+reason for a missing figure; here results carry no path, and the records are stored beside them.
+"""
+
+import ast
+import itertools
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from problems import UnknownNameError, nearest
+from suite._asv_run import CACHE, FOLDER, LOG, Run, Saved
+from suite.cli import BAD_USAGE, CANNOT_PROCEED, CannotProceed
+from suite.machine import ROOT, commit
+from suite.records import Record
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """The history that airspeed velocity keeps of the suite."""
+
+
+@app.command("save")
+def save_command(
+    tier: Annotated[str, typer.Option(help="A module of benchmarks/.")] = "smoke",
+) -> None:
+    """Measure the commit that is checked out, and add it to results/asv."""
+    console = Console()
+    saved = save(tier, console)
+    console.print(f"results: {saved.results}\nrecords: {saved.records}", soft_wrap=True)
+    if saved.failed:
+        raise CannotProceed(
+            f"no value, through a fault of the suite itself: {', '.join(saved.failed)}; "
+            f"asv's own report: {LOG}"
+        )
+
+
+def save(tier: str, console: Console) -> Saved:
+    """Run a tier through asv and add what it gave to results/asv and results/records.
+
+    Raises UnknownNameError for an unknown tier; CannotProceed where the tree holds uncommitted
+    changes outside results/, changes while measuring, another save runs, or asv fails.
+    """
+    tiers = [path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py")]
+    if tier not in tiers:
+        raise nearest("tier", tier, tiers)
+    head = _clean_head()
+    if find_spec("asv") is None:
+        raise CannotProceed("asv is not installed; pip install 'stiffgrad[asv]'")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    try:
+        with (
+            FileLock(CACHE / "save.lock", blocking=False),
+            tempfile.TemporaryDirectory(dir=CACHE) as folder,
+        ):
+            return Run(tier, head, Path(folder), console).save()
+    except Timeout as error:
+        raise CannotProceed("another save is running, and would disturb the timings") from error
+
+
+def _clean_head() -> str:
+    head, clean = commit()
+    if head is None:
+        raise CannotProceed(f"{ROOT} is no git repository: there is no commit to save results for")
+    if not clean:
+        raise CannotProceed(
+            "there are uncommitted changes outside results/; results must belong to a commit"
+        )
+    return head
+
+
+def load(folder: Path = FOLDER) -> Any:
+    """All results below an asv results folder as a pandas.DataFrame, one row a figure of a case.
+
+    Columns: machine, commit, date (of the commit, UTC), environment, benchmark, metric, unit,
+    version, one for each parameter of the benchmarks, value, and status: `ok`; `failed`, the
+    benchmark itself broke; `skipped`, there is no figure (`explained` says why).
+    """
+    import pandas as pd
+
+    described = json.loads((folder / "benchmarks.json").read_text())
+    rows = [
+        row
+        for path in sorted(folder.glob("*/*.json"))
+        if path.name != "machine.json"
+        for row in _rows(json.loads(path.read_text()), described)
+    ]
+    frame = pd.DataFrame(rows)
+    last = ["value", "status"]
+    return frame[[*(name for name in frame if name not in last), *last]]
+
+
+def _rows(found: dict[str, Any], described: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    import pandas as pd
+
+    for benchmark, row in found["results"].items():
+        columns = dict(zip(found["result_columns"], row, strict=False))
+        cases = list(itertools.product(*columns["params"]))
+        about = described.get(benchmark, {})
+        names = about.get("param_names") or [f"param{i + 1}" for i in range(len(columns["params"]))]
+        for case, value in zip(cases, columns["result"] or [None] * len(cases), strict=True):
+            yield {
+                "machine": found["params"]["machine"],
+                "commit": found["commit_hash"],
+                "date": pd.Timestamp(found["date"], unit="ms", tz="UTC"),
+                "environment": found["env_name"],
+                "benchmark": benchmark,
+                "metric": benchmark.rpartition(".")[2].removeprefix("track_"),
+                "unit": about.get("unit"),
+                "version": columns["version"],
+                **dict(zip(names, map(_parameter, case), strict=True)),
+                "value": math.nan if value is None else value,
+                "status": _status(value),
+            }
+
+
+def _parameter(text: str) -> Any:
+    """The value that asv wrote as its repr; the text itself where that is no literal."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _status(value: float | None) -> str:
+    if value is None:
+        return "failed"
+    return "skipped" if math.isnan(value) else "ok"
+
+
+def explained(frame: Any, found: list[Record]) -> Any:
+    """A frame of `load` with the `outcome` (the case's status) and the `reason` of its record.
+
+    `reason` is that of the figure where it is missing, else the case's own; null without a record.
+    """
+    by_case = {
+        (r["machine"]["name"], r["commit"], r["problem"], r["method"], r["rtol"]): r for r in found
+    }
+    keys = zip(
+        *(frame[name] for name in ("machine", "commit", "problem", "method", "rtol")), strict=True
+    )
+    cases = [by_case.get(key, {}) for key in keys]
+    reasons = [
+        case.get(f"{metric}_reason") or case.get("reason")
+        for case, metric in zip(cases, frame["metric"], strict=True)
+    ]
+    return frame.assign(outcome=[case.get("status") for case in cases], reason=reasons)
+
+
+def main() -> None:
+    """Entry point: exit code 2 for bad usage, 3 where nothing could be saved; one line says why."""
+    try:
+        app()
+    except UnknownNameError as error:
+        code, message = BAD_USAGE, str(error)
+    except CannotProceed as error:
+        code, message = CANNOT_PROCEED, str(error)
+    else:
+        return
+    typer.echo(f"stiffgrad: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
