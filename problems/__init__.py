@@ -13,3 +13,5 @@ from problems._problem import log_spaced as log_spaced
 from problems._registry import get_problem as get_problem
 from problems._registry import problem_names as problem_names
 from problems._registry import variant_help as variant_help
+from problems._spectrum import Spectrum as Spectrum
+from problems._spectrum import spectrum as spectrum

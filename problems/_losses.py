@@ -27,6 +27,8 @@ def like(values: Any, array: Any, xp: Any) -> Any:
     if xp is np:
         return np.asarray(values, dtype=array.dtype)
     device = getattr(array, "device", None)
+    # a copy, because PyTorch warns of read-only arrays, which a problem's are
+    values = np.array(values)
     return xp.asarray(values, dtype=array.dtype, device=None if callable(device) else device)
 
 

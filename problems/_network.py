@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Reaction:
-    """One elementary reaction: what is consumed and produced (stoichiometry), and its rate constant.
+    """One elementary reaction: what it consumes and produces (stoichiometry), its rate constant.
 
     `rate` is in the network's own units: 1/time for one reactant, 1/(concentration time) for two.
     """
@@ -53,7 +53,7 @@ class MassAction:
 
     @cached_property
     def factors(self) -> NDArray[np.int64]:
-        """Shape (order, m): indices of the reactants of each reaction; n stands for the factor 1."""
+        """Reactants of each reaction, shape (order, m): indices of species; n is the factor 1."""
         lists = [
             [self.species.index(name) for name, count in r.reactants.items() for _ in range(count)]
             for r in self.reactions

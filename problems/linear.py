@@ -23,7 +23,7 @@ def exact(t, y0, p):
 def parse_lambda(name: str, argument: str | None) -> float:
     """The decay rate after the colon, in 1/time; 1e4 where none is given."""
     try:
-        value = float(argument or DEFAULT_LAMBDA)
+        value = float(DEFAULT_LAMBDA if argument is None else argument)
     except ValueError:
         value = float("nan")
     if not 0 < value < float("inf"):

@@ -17,9 +17,10 @@ def rhs(t, y, p, xp):
 
 
 def exact(t, y0, p):
-    """y = a cos t + b sin t + (y0 - a) exp(-lambda t), a = lambda^2/(1 + lambda^2)."""
-    a = p[0] ** 2 / (1 + p[0] ** 2)
-    b = p[0] / (1 + p[0] ** 2)
+    """y = a cos t + b sin t + (y0 - a) exp(-lambda t), a = lambda b, b = lambda/(1 + lambda^2)."""
+    # so written the derivatives, of order lambda^-2, lose no digits to cancellation
+    a = 1 / (1 + p[0] ** -2)
+    b = 1 / (p[0] + 1 / p[0])
     return a * np.cos(t) + b * np.sin(t) + (y0 - a) * np.exp(-p[0] * t)
 
 

@@ -33,7 +33,7 @@ def make(name: str) -> Problem:
         times=OBSERVATIONS,
         log_times=True,
         loss=LinearLoss((1.0, 0.0, 0.0)),
-        # the largest value of each state over the time span; y2 peaks at t = 4.6e-3
+        # the largest value of each state over the time span; y2 peaks at t = 4.5e-3
         y_scale=np.array([1.0, 3.65e-5, 1.0]),
         p_scale=np.array(NETWORK.rates),
         atol_factor=1e-5,
