@@ -31,13 +31,13 @@ def test_order_conditions_hold_to_rounding(stages):
 
 
 def test_order_is_thirteen_for_the_gradient_too():
-    problem = replace(get_problem("linear:20:final"), loss=get_problem("linear").loss)
+    problem = replace(get_problem("linear:10:final"), loss=get_problem("linear").loss)
     true = closed_form(problem)
     errors = []
     for intervals in (2, 4):
         found = collocate(Scaled(problem), np.linspace(0, 1, intervals + 1))
         errors.append(abs(found.gradient_p[0] / true.gradient_p[0] - 1))
-    assert 12 < np.log2(errors[0] / errors[1]) < 14.5
+    assert 12 < np.log2(errors[0] / errors[1]) < 14
 
 
 def test_sensitivities_are_exact_for_the_discrete_map():
@@ -53,7 +53,7 @@ def test_sensitivities_are_exact_for_the_discrete_map():
     for j, unit in enumerate(1e-4 * problem.p * np.eye(3)):
         slope = (loss(problem.p + unit, problem.y0) - loss(problem.p - unit, problem.y0)) / 2
         assert slope == pytest.approx(found.gradient_p[j] * unit[j], rel=1e-6)
-    for i, unit in enumerate(1e-3 * problem.y_scale * np.eye(3)):
+    for i, unit in enumerate(1e-4 * problem.y_scale * np.eye(3)):
         slope = (loss(problem.p, problem.y0 + unit) - loss(problem.p, problem.y0 - unit)) / 2
         assert slope == pytest.approx(found.gradient_y0[i] * unit[i], rel=1e-6)
 
