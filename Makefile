@@ -17,10 +17,10 @@ bench: venv
 	$(BIN)/stiffgrad run --tier quick
 
 test: venv
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 asv: venv
-	$(BIN)/python -m benchmarks.save --tier smoke
+	$(BIN)/python -m suite.history save --tier $(or $(TIER),smoke)
 
 lint: venv
 	$(BIN)/ruff format --check .

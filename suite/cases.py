@@ -18,7 +18,7 @@ class BadRequest(ValueError):
 
 @dataclass(frozen=True)
 class Case:
-    """One measurement to make: canonical problem name, method name, relative and absolute tolerance."""
+    """One measurement to make: canonical problem and method names, and the tolerances."""
 
     problem: str
     method: str

@@ -107,13 +107,17 @@ def show(
     sort: Annotated[
         str | None, typer.Option(help="Column to sort by, such as error or peak_bytes.")
     ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown.")] = False,
 ) -> None:
     """The table of a run."""
     from suite import display, session
 
     data = session.recorded(name, problem or [])
     session.check_column(sort, data)
-    display.show_run(_console(), data, sort)
+    if markdown:
+        typer.echo(display.markdown(data), nl=False)
+    else:
+        display.show_run(_console(), data, sort)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from rich.table import Table
 from suite import references, tables
 from suite.statuses import STATUSES
 
-WIDE = 130
+WIDE_TERMINAL = 130
 
 
 def show_run(console: Console, data: pd.DataFrame, sort: str | None = None) -> None:
@@ -22,11 +22,12 @@ def show_run(console: Console, data: pd.DataFrame, sort: str | None = None) -> N
         if sort is not None:
             rows = rows.sort_values(sort)
         if not rows.empty:
-            console.print(_ranking(str(problem), rows, console.width >= WIDE))
+            console.print(_ranking(str(problem), rows, console.width >= WIDE_TERMINAL))
     failed = tables.failures(data)
     if not failed.empty:
         console.print(_failures(failed))
-    console.print(_provenance(data))
+    console.print(escape(legend(data)), highlight=False)
+    console.print(escape(provenance(data)), highlight=False)
 
 
 def milliseconds(seconds: object, bound: bool = False) -> str:
@@ -45,8 +46,8 @@ def _power(value: object) -> str:
     return f"{float(value):.0e}" if _is_number(value) else "–"  # type: ignore[arg-type]
 
 
-def _mebibytes(value: object) -> str:
-    return f"{float(value) / 2**20:.3g}" if _is_number(value) else "–"  # type: ignore[arg-type]
+def _short(value: object) -> str:
+    return f"{float(value):.2g}" if _is_number(value) else "–"  # type: ignore[arg-type]
 
 
 def _percent(value: object) -> str:
@@ -60,33 +61,72 @@ def _difference(row: pd.Series) -> str:
     return f"≤{row['floor']:.0e}" if below else f"{row['difference']:.0e}"
 
 
+Column = tuple[str, Callable[[pd.Series], str]]
+
+NARROW: list[Column] = [
+    *(
+        (
+            f"{target:.0e}",
+            lambda row, target=target: milliseconds(  # type: ignore[misc]
+                row[f"at {target:.0e}"], row[f"bound {target:.0e}"]
+            ),
+        )
+        for target in tables.TARGETS
+    ),
+    ("error", lambda row: _power(row["error"])),
+]
+WIDE: list[Column] = [
+    *NARROW,
+    ("worst", lambda row: _power(row["worst"])),
+    ("vs differences", _difference),
+    ("forward ms", lambda row: milliseconds(row["forward_seconds"])),
+    ("compile s", lambda row: _short(row["compile_seconds"])),
+    ("MiB", lambda row: _short(row["peak_bytes"] / 2**20)),
+    ("reversed", lambda row: _percent(row["reversibility"])),
+]
+TITLE = "ms for one gradient, at equal gradient error"
+
+
 def _ranking(problem: str, rows: pd.DataFrame, wide: bool) -> Table:
-    table = Table(title=f"{problem}: ms for one gradient, at equal gradient error")
-    narrow_columns: list[tuple[str, Callable[[pd.Series], str]]] = [
-        ("error", lambda row: _power(row["error"])),
-    ]
-    wide_columns: list[tuple[str, Callable[[pd.Series], str]]] = [
-        ("worst", lambda row: _power(row["worst"])),
-        ("vs differences", _difference),
-        ("forward ms", lambda row: milliseconds(row["forward_seconds"])),
-        ("compile s", lambda row: f"{row['compile_seconds']:.2g}"),
-        ("MiB", lambda row: _mebibytes(row["peak_bytes"])),
-        ("reversed", lambda row: _percent(row["reversibility"])),
-    ]
-    columns = narrow_columns + (wide_columns if wide else [])
+    table = Table(title=f"{problem}: {TITLE}")
     table.add_column("method", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for target in tables.TARGETS:
-        table.add_column(f"{target:.0e}", justify="right", no_wrap=True)
+    columns = WIDE if wide else NARROW
     for name, _ in columns:
         table.add_column(name, justify="right", no_wrap=not wide)
     for _, row in rows.iterrows():
-        times = [
-            milliseconds(row[f"at {target:.0e}"], row[f"bound {target:.0e}"])
-            for target in tables.TARGETS
-        ]
-        table.add_row(row["method"], row["signs"], *times, *(make(row) for _, make in columns))
+        table.add_row(row["method"], row["signs"], *(make(row) for _, make in columns))
     return table
+
+
+def markdown(data: pd.DataFrame) -> str:
+    """The ranking of every problem and what failed, as Markdown with its provenance."""
+    ranked, failed = tables.ranking(data), tables.failures(data)
+    parts = []
+    for problem in data["problem"].drop_duplicates():
+        rows = ranked[ranked["problem"] == problem]
+        lines = [
+            [f"`{row['method']}`", row["signs"], *(make(row) for _, make in WIDE)]
+            for _, row in rows.iterrows()
+        ]
+        header = ["method", "", *(name for name, _ in WIDE)]
+        parts.append(f"**{problem}**: {TITLE}\n\n" + _pipes(header, lines))
+        lines = [
+            [f"`{row['method']}`", row["rtols"], row["status"], row["reason"]]
+            for _, row in failed[failed["problem"] == problem].iterrows()
+        ]
+        if lines:
+            header = ["method", "rtol", "status", "reason"]
+            parts.append(f"**{problem}**: not ok, and why\n\n" + _pipes(header, lines))
+    return "\n\n".join([*parts, legend(data), provenance(data)]) + "\n"
+
+
+def _pipes(header: list[str], lines: list[list[str]]) -> str:
+    rule = ["---"] * len(header)
+    rows = [header, rule, *lines]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows
+    )
 
 
 def _failures(failed: pd.DataFrame) -> Table:
@@ -100,7 +140,8 @@ def _failures(failed: pd.DataFrame) -> Table:
     return table
 
 
-def _provenance(data: pd.DataFrame) -> str:
+def provenance(data: pd.DataFrame) -> str:
+    """How many cases ended how, when and on what they were measured."""
     last = data.iloc[-1]
     machine, commit = last["machine"], last["commit"] or "unknown"
     tree = {True: "clean", False: "with uncommitted changes", None: "outside a repository"}
@@ -109,14 +150,22 @@ def _provenance(data: pd.DataFrame) -> str:
         libraries |= versions
     named = [name for name in sorted(set(data["framework"]) | {"numpy", "torch"})]
     shown = ", ".join(f"{name} {libraries[name]}" for name in named if name in libraries)
-    signs = "  ".join(f"{sign} {name}" for name, (sign, _) in STATUSES.items())
     counts = ", ".join(f"{count} {name}" for name, count in data["status"].value_counts().items())
-    return escape(
-        f"{len(data)} cases: {counts}\n"
-        f"{last['date']}, commit {commit[:10]} ({tree[last['clean']]}), {machine['cpu']}, "
-        f"{machine['threads']} thread, Python {machine['python']}, {shown}\n"
-        f"one sign a tolerance, loosest first: {signs}\n"
-        f"≤: already the loosest tolerance is better; –: not reached or not measured"
+    return (
+        f"{len(data)} cases: {counts}. Measured {last['date']} at commit {commit[:10]} "
+        f"({tree[last['clean']]}) on {machine['cpu']} ({machine['cores']} cores), "
+        f"{machine['threads']} thread, Python {machine['python']}, {shown}."
+    )
+
+
+def legend(data: pd.DataFrame) -> str:
+    """The signs that occur, and how a time is to be read."""
+    signs = ", ".join(
+        f"{sign} {name}" for name, (sign, _) in STATUSES.items() if name in set(data["status"])
+    )
+    return (
+        f"One sign a tolerance, loosest first: {signs}. "
+        "≤: already the loosest tolerance is better than that; –: not reached or not measured."
     )
 
 

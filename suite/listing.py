@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -48,7 +49,7 @@ def _problem(problem: Problem, with_spectrum: bool) -> dict[str, Any]:
         from problems import spectrum
 
         found = asdict(spectrum(problem))
-        described["spectrum"] = {k: getattr(v, "tolist", lambda: v)() for k, v in found.items()}
+        described["spectrum"] = {name: np.asarray(value).tolist() for name, value in found.items()}
     return described
 
 

@@ -228,7 +228,8 @@ class _Measurement:
             with self._counted(), memray.Tracker(trace):
                 call.run()
             with memray.FileReader(trace) as reader:
-                return {"peak_bytes": int(reader.metadata.peak_memory)}
+                peak = int(reader.metadata.peak_memory)
+        return {"peak_bytes": peak}
 
     def _difference(self) -> Figures:
         """The gradient against central differences of the method's own forward solve."""

@@ -31,7 +31,7 @@ STEPS = 6
 
 @dataclass(frozen=True)
 class GradientError:
-    """Relative errors in log parameters and scaled initial states; `total` is the larger block's."""
+    """Relative errors in log parameters and scaled initial states; `total` is the larger one."""
 
     total: float
     p: float
@@ -133,7 +133,7 @@ def _scalar(line: Callable[[float], float]) -> Callable[[Array], float]:
 def difference_error(
     problem: Problem, p: Array, y0: Array, differences: Differences
 ) -> tuple[float, float]:
-    """(error, floor): the gradient's slopes against the differences', and the differences' own error.
+    """(error, floor): the gradient's slopes against the differences', and the error of those.
 
     Relative as in `gradient_error`, the larger of the two blocks.
     """

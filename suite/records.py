@@ -1,7 +1,8 @@
 """Records: one JSON object a line, appended and flushed one by one, so that a kill loses nothing.
 
-A run is one file under results/records/, or under the folder that STIFFGRAD_RECORDS names. Its lock is held while it is written, so that two runs at
-once never share a file; the same request again continues an unfinished file.
+A run is one file under results/records/, or under the folder that STIFFGRAD_RECORDS names. Its
+lock is held while it is written, so that two runs at once never share a file; the same request
+again continues an unfinished file.
 """
 
 import hashlib

@@ -144,9 +144,9 @@ def _certify(problem: Any) -> None:
 
 
 def recorded(name: str | None, problem_globs: list[str]) -> Any:
-    """The frame of a recorded run, by default the last, restricted to the problems asked for."""
+    """The frame of a run, by default the last that is not asv's, of the problems asked for."""
     if name is None:
-        known = records.runs()
+        known = [path for path in records.runs() if path.stem.split("-")[3:4] != ["asv"]]
         if not known:
             raise BadRequest("no run is recorded yet; start one with: stiffgrad run --tier smoke")
         path = known[-1]

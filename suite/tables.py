@@ -85,7 +85,7 @@ def _figures(last: pd.Series) -> dict[str, object]:
         "reversibility": "reversibility_error",
         "steps": "steps",
     }
-    return {name: last.get(field) for name, field in names.items()}
+    return {name: pd.to_numeric(last.get(field)) for name, field in names.items()}
 
 
 def failures(data: pd.DataFrame) -> pd.DataFrame:

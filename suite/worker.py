@@ -25,7 +25,7 @@ def initialise(log: Path, memory_bytes: int) -> None:
         import resource
     except ImportError:
         return
-    # writable private memory, and not the address space, of which JAX reserves far more than it uses
+    # private memory that can be written; JAX reserves far more address space than it uses
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
 
 

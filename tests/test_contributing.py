@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md are run as they stand: a problem and a method in one file each."""
+"""The examples of CONTRIBUTING.md run as they stand: a problem and a method, one file each."""
 
 import os
 import re

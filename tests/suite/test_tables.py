@@ -28,7 +28,7 @@ def record(method="a/b/discrete", rtol=1e-4, status="ok", error=1e-4, seconds=1e
         "gradient_seconds": seconds,
         "calibration_seconds": 1e-3,
         "versions": {"numpy": "2.0"},
-        "machine": {"cpu": "test", "threads": 1, "python": "3.11"},
+        "machine": {"cpu": "test", "cores": 2, "threads": 1, "python": "3.11"},
         "commit": "c" * 40,
         "clean": True,
         "date": "2026-01-01",
