@@ -27,7 +27,8 @@ from suite.machine import RESULTS
 
 Array = NDArray[np.float64]
 
-FOLDER = RESULTS / "references"
+# STIFFGRAD_REFERENCES names another folder, for problems that live outside the repository.
+FOLDER = Path(os.environ.get("STIFFGRAD_REFERENCES") or RESULTS / "references")
 # A fresh computation may differ from a stored one by this many times what was certified: rounding
 # differs between machines.
 SLACK = 10.0

@@ -1,7 +1,9 @@
 """Certified references: what is stored is right, follows variants, and damage is noticed."""
 
 import json
-import multiprocessing
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -248,13 +250,27 @@ def test_interrupted_write_leaves_nothing_behind(tmp_path, monkeypatch):
     assert [path.suffix for path in tmp_path.iterdir()] in ([], [".lock"])
 
 
-def ensure_in(folder):
-    return references.ensure(get_problem("linear:1e3"), folder).loss
+def test_another_folder_can_be_named(tmp_path):
+    code = "from suite import references; print(references.FOLDER)"
+    environment = os.environ | {"STIFFGRAD_REFERENCES": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(tmp_path)
 
 
 def test_two_processes_may_ensure_at_once(tmp_path):
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        losses = pool.map(ensure_in, [tmp_path] * 4, chunksize=1)
+    code = (
+        "from problems import get_problem; from suite import references; "
+        "print(references.ensure(get_problem('linear:1e3')).loss)"
+    )
+    environment = os.environ | {"STIFFGRAD_REFERENCES": str(tmp_path)}
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    losses = [process.communicate(timeout=100)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0]
     assert len(set(losses)) == 1
     assert [path.name for path in tmp_path.glob("*.json")] == ["linear_1e3.json"]
     assert list(tmp_path.glob("*.part")) == []
