@@ -1,4 +1,9 @@
-"""What is solved: stiff initial value problems, one file each, written once for every framework."""
+"""What is solved: stiff initial value problems, one file each, written once for every framework.
+
+Folders named in STIFFGRAD_PROBLEMS are searched too, so that a problem need not live here.
+"""
+
+import os
 
 from problems._losses import FitLoss as FitLoss
 from problems._losses import LinearLoss as LinearLoss
@@ -15,3 +20,5 @@ from problems._registry import problem_names as problem_names
 from problems._registry import variant_help as variant_help
 from problems._spectrum import Spectrum as Spectrum
 from problems._spectrum import spectrum as spectrum
+
+__path__ += filter(None, os.environ.get("STIFFGRAD_PROBLEMS", "").split(os.pathsep))

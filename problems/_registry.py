@@ -35,7 +35,7 @@ def get_problem(name: str) -> Problem:
     """The problem called `name`: a base name, perhaps an argument, and variants, colon-separated.
 
     `rober`, `rober:scaled:logp`, `linear:1e4`, `relaxation:1e6:off`, `pollu:observations=5:final`.
-    The result's own name is canonical: variants in their fixed order.
+    The result's own name is canonical: the argument in one form, variants in their fixed order.
 
     Raises UnknownNameError (with the nearest known names) for an unknown problem or variant, and
     ProblemError for a value that a variant cannot take or variants that exclude each other.
@@ -65,6 +65,8 @@ def _missing(module: ModuleType) -> str:
     wanted = ["name", *(["argument"] if hasattr(module, "ARGUMENT") else [])]
     wanted += getattr(module, "OPTIONS", {})
     lacking = [word for word in wanted if word not in accepted]
+    if hasattr(module, "ARGUMENT") and not hasattr(module, "canonical_argument"):
+        return "it has an ARGUMENT but no function canonical_argument(text or None) -> str"
     return f"its make does not take {', '.join(lacking)}" if lacking else ""
 
 
@@ -86,6 +88,8 @@ def _sort_tokens(
             arguments["argument"] = token
         else:
             raise nearest(f"variant of {base}", token, variant_help(base))
+    if hasattr(module, "ARGUMENT"):
+        arguments["argument"] = module.canonical_argument(arguments.get("argument"))
     for pair in EXCLUSIVE:
         if all(key in chosen for key in pair):
             raise ProblemError(f"{name}: {' and '.join(pair)} exclude each other; give one")

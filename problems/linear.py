@@ -20,20 +20,26 @@ def exact(t, y0, p):
     return y0 * np.exp(-p[0] * t)
 
 
-def parse_lambda(name: str, argument: str | None) -> float:
-    """The decay rate after the colon, in 1/time; 1e4 where none is given."""
+def canonical_argument(argument: str | None) -> str:
+    """The decay rate after the colon, in 1/time, in its shortest form; 1e4 where none is given.
+
+    Raises ProblemError for anything but a positive number.
+    """
     try:
         value = float(DEFAULT_LAMBDA if argument is None else argument)
     except ValueError:
         value = float("nan")
     if not 0 < value < float("inf"):
-        raise ProblemError(f"{name}: lambda must be a positive number, not {argument!r}")
-    return value
+        raise ProblemError(f"lambda must be a positive number, such as 1e4, not {argument!r}")
+    mantissa, exponent = f"{value:.16e}".split("e")
+    scientific = f"{float(mantissa):.15g}e{int(exponent)}"
+    plain = f"{value:.15g}"
+    return plain if len(plain) < len(scientific) else scientific
 
 
-def make(name: str, argument: str | None = None) -> Problem:
+def make(name: str, argument: str) -> Problem:
     """y' = -lambda y on [0, 1], y(0) = 1, L = sum of y at 13 log-spaced times."""
-    decay = parse_lambda(name, argument)
+    decay = float(argument)
     return Problem(
         name=name,
         title=f"Linear test equation, lambda = {decay:g}",

@@ -4,7 +4,7 @@ import numpy as np
 
 from problems._losses import LinearLoss
 from problems._problem import Problem
-from problems.linear import parse_lambda
+from problems.linear import canonical_argument as canonical_argument
 
 OBSERVATIONS = np.linspace(0.1, 1.0, 10)
 ARGUMENT = "LAMBDA, the decay rate in 1/s (default 1e4)"
@@ -24,9 +24,9 @@ def exact(t, y0, p):
     return a * np.cos(t) + b * np.sin(t) + (y0 - a) * np.exp(-p[0] * t)
 
 
-def make(name: str, argument: str | None = None, off: bool = False) -> Problem:
+def make(name: str, argument: str, off: bool = False) -> Problem:
     """y' = -lambda (y - cos t) on [0, 1], L = sum of y at 10 equidistant times."""
-    decay = parse_lambda(name, argument)
+    decay = float(argument)
     return Problem(
         name=name,
         title=f"Relaxation onto cos t, lambda = {decay:g}, "

@@ -170,24 +170,34 @@ def legend(data: pd.DataFrame) -> str:
 
 
 def show_comparison(console: Console, compared: pd.DataFrame) -> None:
-    """Every case of either run, what changed most first."""
-    table = Table(title="B over A: below 1 is faster, more accurate, smaller")
-    for name in ("problem", "method", "rtol", "status", "time", "calibrated", "error", "memory"):
-        table.add_column(name, overflow="fold")
-    changed = (compared["status_a"] != compared["status_b"]).astype(int)
+    """Every case of either run, a table a problem, what changed most first."""
+    changed = compared["status_a"] != compared["status_b"]
     size = compared["calibrated"].map(lambda x: abs(math.log(x)) if x > 0 else 0.0)
-    order = pd.DataFrame({"changed": changed, "size": size}).sort_values(
+    ordered = compared.assign(changed=changed, size=size).sort_values(
         ["changed", "size"], ascending=False
     )
-    for _, row in compared.loc[order.index].iterrows():
+    for problem in compared["problem"].drop_duplicates():
+        console.print(_comparison(str(problem), ordered[ordered["problem"] == problem]))
+    console.print(
+        "B over A: below 1 is faster, more accurate, smaller; calibrated: times relative to the "
+        "calibration kernel timed with each case"
+    )
+
+
+def _comparison(problem: str, rows: pd.DataFrame) -> Table:
+    table = Table(title=problem)
+    table.add_column("method", no_wrap=True)
+    for name in ("rtol", "status", "time", "calibrated", "error", "memory"):
+        table.add_column(name, overflow="fold")
+    for _, row in rows.iterrows():
         same = row["status_a"] == row["status_b"]
         status = row["status_a"] if same else f"{row['status_a']} → {row['status_b']}"
         ratios = [
             f"{row[name]:.3g}" if _is_number(row[name]) else "–"
             for name in ("time", "calibrated", "error", "memory")
         ]
-        table.add_row(row["problem"], row["method"], f"{row['rtol']:.0e}", status, *ratios)
-    console.print(table)
+        table.add_row(row["method"], f"{row['rtol']:.0e}", status, *ratios)
+    return table
 
 
 def show_reference(console: Console, compared: references.Comparison) -> None:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from adapters import Method, available
-from problems import Problem, get_problem, problem_names, variant_help
+from problems import get_problem, problem_names, variant_help
 from suite.cases import select_methods, select_problems
 
 SHOWN_TIMES = 8
@@ -25,16 +25,16 @@ def describe(problem_globs: list[str], method_globs: list[str]) -> dict[str, Any
     if problem_globs or not method_globs:
         names = select_problems(problem_globs, problem_names())
         with_spectrum = bool(problem_globs)
-        described["problems"] = [_problem(get_problem(name), with_spectrum) for name in names]
+        described["problems"] = [_problem(name, with_spectrum) for name in names]
     if method_globs or not problem_globs:
         described["methods"] = [_method(method) for method in select_methods(method_globs)]
     return described
 
 
-def _problem(problem: Problem, with_spectrum: bool) -> dict[str, Any]:
-    base = problem.name.split(":")[0]
+def _problem(name: str, with_spectrum: bool) -> dict[str, Any]:
+    problem, base = get_problem(name), name.split(":")[0]
     described: dict[str, Any] = {
-        "name": problem.name,
+        "name": problem.name if with_spectrum else base,
         "title": problem.title,
         "citation": problem.citation,
         "states": list(problem.states),

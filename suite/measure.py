@@ -321,7 +321,8 @@ def judge_gradient(case: Case, problem: Problem, gradient: Gradient, warned: str
         "status": status,
         "reason": reason,
         "warning": warned,
-        "loss_error": abs(gradient.loss - reference.loss) / abs(reference.loss),
+        "loss_error": abs(gradient.loss - reference.loss)
+        / max(abs(reference.loss), metrics.LOSS_FLOOR * problem.loss_scale),
         "gradient_error": error.total,
         "gradient_error_p": error.p,
         "gradient_error_y0": error.y0,

@@ -1,6 +1,7 @@
 """What the commands of the command line do, between the request and the table."""
 
 import time
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,8 @@ def run(wanted: Request, json_file: Path | None, fresh: bool, console: Console) 
             _export(found, json_file)
     except OSError as error:
         raise RunError(f"the records cannot be written: {error}") from error
+    except BrokenProcessPool as error:
+        raise RunError(f"worker processes cannot be started: {error}") from error
     display.show_run(console, tables.frame(found))
     wall = time.perf_counter() - start
     share = max(0.0, 1 - busy / wall)

@@ -72,7 +72,7 @@ def test_list_shows_a_problem_with_its_stiffness():
 def test_run_records_and_shows_and_compares(tmp_path):
     environment = {**os.environ, "STIFFGRAD_RECORDS": str(tmp_path / "records")}
     out = tmp_path / "out.jsonl"
-    words = ("--problem", "linear:7", "--method", "scipy/*/forward", "--rtol", "1e-4")
+    words = ("--problem", "linear:1e3", "--method", "scipy/*/forward", "--rtol", "1e-4")
     done = stiffgrad("run", *words, "--json", str(out), env=environment)
     assert done.returncode == 0, done.stderr
     found = records.read(out)
@@ -93,7 +93,7 @@ def test_without_any_run_show_says_how_to_make_one(tmp_path):
 
 
 def test_a_run_that_cannot_write_its_records_says_so_with_exit_code_3(tmp_path):
-    words = ("--problem", "linear:7", "--method", "scipy/bdf/forward", "--rtol", "1e-4")
+    words = ("--problem", "linear:1e3", "--method", "scipy/bdf/forward", "--rtol", "1e-4")
     environment = {**os.environ, "STIFFGRAD_RECORDS": str(tmp_path)}
     nowhere = tmp_path / "no" / "such" / "folder" / "x"
     done = stiffgrad("run", *words, "--json", str(nowhere), env=environment)

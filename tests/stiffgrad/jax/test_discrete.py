@@ -1,0 +1,65 @@
+"""The discrete adjoint against the derivative of the same steps taken again."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stiffgrad.jax import _engine
+from stiffgrad.jax._forward import Inputs, blank_rows, solve_forward
+from stiffgrad.jax._rosenbrock import Rosenbrock
+from stiffgrad.jax.integrators import TABLEAUX
+from stiffgrad.jax.strategies import discrete
+from tests.stiffgrad.jax import cases
+
+
+def recorded(name, engine, rtol=1e-5):
+    """ROBER's method, inputs, outcome and record."""
+    closed = jax.make_jaxpr(cases.rober)(0.0, cases.ROBER_Y0, cases.ROBER_K)
+    method = Rosenbrock(TABLEAUX[name], _engine.choose(closed, engine)[0])
+    inputs = Inputs(
+        jnp.asarray(cases.ROBER_Y0),
+        jnp.asarray(cases.ROBER_TIMES[::10]),
+        jnp.asarray(cases.ROBER_K),
+        jnp.asarray(rtol),
+        jnp.full(3, 1e-4 * rtol),
+    )
+    run = jax.jit(lambda i: solve_forward(method, 512, i, blank_rows(512, i.y0)))
+    return method, inputs, *run(inputs)
+
+
+@pytest.mark.parametrize("engine", ["scalar", "array"])
+@pytest.mark.parametrize("name", TABLEAUX)
+def test_reverse_is_the_derivative_of_the_frozen_steps(name, engine):
+    method, inputs, outcome, record = recorded(name, engine)
+    rows = record.rows[: record.used]
+
+    def again(y0, p):
+        def step(y, row):
+            y = method.step(row[0], row[1], y, p).y
+            return y, y
+
+        states = jax.lax.scan(step, y0, rows)[1]
+        return jnp.concatenate([y0[None], states[np.flatnonzero(rows[:, 2])]])
+
+    rng = np.random.default_rng(3)
+    dy0, dlogp = rng.normal(size=3), rng.normal(size=3)
+    dp = inputs.p * dlogp
+    ys_bar = jnp.asarray(rng.normal(size=outcome.ys.shape))
+    states, moved = jax.jit(lambda: jax.jvp(again, (inputs.y0, inputs.p), (dy0, dp)))()
+    np.testing.assert_allclose(states, outcome.ys, rtol=1e-11)
+    y_bar, p_bar = jax.jit(lambda: discrete.pullback(method, record, inputs.p, ys_bar))()
+    forward, reverse = jnp.sum(moved * ys_bar), y_bar @ dy0 + p_bar @ dp
+    scale = jnp.abs(y_bar * dy0).sum() + jnp.abs(p_bar * dp).sum()
+    assert abs(forward - reverse) < 1e-10 * scale
+
+
+def test_the_record_is_the_solution_path():
+    _, inputs, outcome, record = recorded("rodas5p", "scalar")
+    rows = np.asarray(record.rows[: record.used])
+    t, h, hit = rows[:, 0], rows[:, 1], rows[:, 2]
+    np.testing.assert_allclose(t[1:], t[:-1] + h[:-1], rtol=1e-14)
+    np.testing.assert_allclose((t + h)[hit > 0], inputs.times[1:], rtol=1e-14)
+    assert record.used == outcome.accepted == len(rows)
+    starts = rows[1:, 3:][hit[:-1] > 0]
+    np.testing.assert_array_equal(starts, outcome.ys[1:-1])

@@ -1,0 +1,101 @@
+"""The choice of engine, what it does to the compiled program, and its guard."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stiffgrad.jax import ArgumentError, SolveError, Status, solve
+from tests.stiffgrad.jax import cases
+
+TIMES = jnp.array([0.0, 1.0])
+
+
+def engine_of(rhs, y0, p, **options):
+    stats = solve(rhs, y0, TIMES, p, **options).stats
+    return stats.engine, stats.engine_reason
+
+
+def test_small_systems_are_scalar():
+    assert engine_of(cases.rober, cases.ROBER_Y0, cases.ROBER_K)[0] == "scalar"
+
+
+@pytest.mark.parametrize(
+    ("rhs", "n", "reason"),
+    [
+        (lambda t, y, p: -p * y, 150, "150 states"),
+        (lambda t, y, p: -p * y @ jnp.ones((60, 60)) @ jnp.ones((60, 60)) / 3600, 60, "operations"),
+        (lambda t, y, p: -jax.nn.softplus(p * y), 3, "custom_jvp"),
+    ],
+)
+def test_what_the_scalar_engine_is_not_for_goes_to_arrays(rhs, n, reason):
+    engine, why = engine_of(rhs, jnp.linspace(0.5, 1, n), 2.0)
+    assert engine == "array"
+    assert reason in why
+
+
+def test_asking_for_the_impossible_engine_is_an_error():
+    with pytest.raises(ArgumentError, match="softplus|custom_jvp"):
+        solve(lambda t, y, p: -jax.nn.softplus(y), 1.0, TIMES, None, engine="scalar")
+
+
+def test_the_loop_is_one_native_function_on_a_cpu():
+    if jax.default_backend() != "cpu":
+        pytest.skip("the marks are for the CPU compiler")
+
+    def loss(k):
+        return solve(cases.rober, cases.ROBER_Y0, TIMES, k).ys[-1, 0]
+
+    text = jax.jit(jax.grad(loss)).lower(cases.ROBER_K).compile().as_text()
+    loops = [line for line in text.splitlines() if " call(" in line and "jit(loop)" in line]
+    assert any('xla_cpu_small_call="true"' in line for line in loops)
+    entry = text[text.index("ENTRY") :]
+    assert " while(" not in entry
+
+
+def test_every_elementwise_operation_compiles_and_differentiates():
+    def rhs(t, y, p):
+        x = 2 + 0.5 * y[0] * jnp.cos(t)
+        small = p * x / 9
+        terms = [
+            jnp.arccos(small) + jnp.arcsin(small) + jnp.arctanh(small) + jax.lax.erf_inv(small),
+            jnp.abs(x) + jnp.sign(x) + jnp.floor(x) + jnp.ceil(x) + jnp.round(x) + x % 0.7,
+            jnp.arccosh(x) + jnp.arcsinh(x) + jnp.arctan(x) + jnp.arctan2(x, x + 1),
+            jnp.cbrt(x) + jnp.sqrt(x) + jax.lax.rsqrt(x) + x**2.5 + jnp.square(x) + x**3,
+            jnp.cosh(small) + jnp.sinh(small) + jnp.tan(small) + jnp.tanh(x),
+            jnp.exp(small) + jnp.exp2(small) + jnp.expm1(small) + jnp.log(x) + jnp.log1p(x),
+            jax.lax.erf(x) + jax.lax.erfc(x) + jax.nn.sigmoid(x) + jax.nn.gelu(x),
+            jnp.where((x > 1) & ~(x < 1.2) | jnp.isfinite(x), x, 0.0) + jnp.clip(x, 1.0, 2.2),
+            jnp.maximum(x, 1.5) + jnp.minimum(x, 1.5) + jnp.int32(x).astype(float),
+        ]
+        return -0.01 * sum(terms) * y
+
+    def final(p, engine):
+        return solve(rhs, jnp.ones(2), TIMES, p, engine=engine, rtol=1e-8).ys[-1, 0]
+
+    scalar, array = (jax.value_and_grad(final)(1.0, e) for e in ("scalar", "array"))
+    np.testing.assert_allclose(scalar, array, rtol=1e-8)
+
+
+def test_an_elimination_that_should_have_pivoted_is_caught():
+    # The first pivot is 1/(h gamma) - 1/h_bad for one particular step size, so that the elimination
+    # is worthless there and fine nearby: the guard rejects and the answer is right.
+    def rhs(t, y, p):
+        return jnp.stack([p * y[0] - 2e3 * y[1], 2e3 * y[0] - (2 * p + 1e3) * y[1]])
+
+    p = 30.0
+    found = solve(rhs, jnp.array([1.0, 0.5]), TIMES, p, rtol=1e-8, atol=1e-12, engine="scalar")
+    pivoted = solve(rhs, jnp.array([1.0, 0.5]), TIMES, p, rtol=1e-8, atol=1e-12, engine="array")
+    np.testing.assert_allclose(found.ys, pivoted.ys, rtol=1e-6, atol=1e-10)
+
+
+def test_a_hopeless_elimination_ends_as_singular(monkeypatch):
+    from stiffgrad.jax import _scalar_system
+
+    def never(self, jacobian, shift, factors, x, b):
+        return jnp.full(shift.shape, jnp.inf)
+
+    monkeypatch.setattr(_scalar_system.ScalarSystem, "backward_error", never)
+    with pytest.raises(SolveError, match="pivots") as caught:
+        solve(lambda t, y, p: -y, 1.0, TIMES, None, engine="scalar")
+    assert caught.value.status == Status.SINGULAR
