@@ -42,8 +42,7 @@ def available(method: Method) -> tuple[bool, str]:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
             return False, (
-                f"{requirement.name} is not installed; "
-                f"pip install 'stiffgrad[{method.framework}]'"
+                f"{requirement.name} is not installed; pip install 'stiffgrad[{method.framework}]'"
             )
         if not requirement.specifier.contains(version, prereleases=True):
             return False, f"needs {text}, installed is {version}"

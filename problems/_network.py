@@ -71,21 +71,33 @@ class MassAction:
             product = product * xp.take(with_one, _index(indices, y, xp), axis=0)
         return like(self.stoichiometry, y, xp) @ product
 
+    @cached_property
+    def _choices(self) -> list[Array]:
+        """One-hot rows of `factors`, shape (m, n) each; the row of a factor 1 is zero."""
+        one_hot = np.eye(len(self.species) + 1)[:, :-1]
+        return [one_hot[indices] for indices in self.factors]
+
     def jacobian(self, t: float, y: Array, p: Array) -> Array:
         """df/dy, shape (n, n)."""
         del t
-        n, m = self.stoichiometry.shape
         values = np.append(y, 1.0)[self.factors]
-        drates = np.zeros((m, n + 1), dtype=values.dtype)
-        for k, indices in enumerate(self.factors):
-            others = np.prod(np.delete(values, k, axis=0), axis=0)
-            np.add.at(drates, (np.arange(m), indices), p * others)
-        return self.stoichiometry @ drates[:, :n]
+        total = np.zeros((len(self.species), len(self.species)))
+        for k, choice in enumerate(self._choices):
+            rate = p
+            for other, value in enumerate(values):
+                if other != k:
+                    rate = rate * value
+            total = total + (self.stoichiometry * rate) @ choice
+        return total
 
     def parameter_jacobian(self, t: float, y: Array, p: Array) -> Array:
         """df/dk, shape (n, m)."""
         del t, p
-        return self.stoichiometry * np.prod(np.append(y, 1.0)[self.factors], axis=0)
+        values = np.append(y, 1.0)[self.factors]
+        product = values[0]
+        for value in values[1:]:
+            product = product * value
+        return self.stoichiometry * product
 
 
 def _index(indices: NDArray[np.int64], array: Any, xp: Any) -> Any:
