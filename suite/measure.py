@@ -32,6 +32,11 @@ CHECK_SOLVES = 13 * metrics.BLOCKS
 # The memory tracer slows allocation-heavy code down by about this factor.
 TRACING_FACTOR = 3.0
 
+# A verdict reached in these stages leaves nothing to be measured after it.
+ENDING = ("solver", "forward_seconds")
+# A gradient whose strategy integrates another system than the plain forward solve.
+OWN_SOLVE = ("forward",)
+
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
 Figures = dict[str, Any]
@@ -70,7 +75,8 @@ class Timing:
         return count >= REPEATS and spent >= seconds
 
 
-_solvers: dict[Any, tuple[Solver, Figures]] = {}
+_solvers: dict[Any, Solver] = {}
+_compiled: dict[Solver, Figures] = {}
 
 
 def measure(case: Case, effort: Effort, known: Figures, publish: Publish) -> None:
@@ -110,8 +116,9 @@ class _Measurement:
         """All stages; what fails in one leaves the others standing."""
         stages: list[tuple[str, Callable[[], Figures]]] = [
             ("calibration_seconds", lambda: {"calibration_seconds": calibration_seconds()}),
-            ("compile_seconds", self._compile),
+            ("solver", self._load),
             ("forward_seconds", self._forward),
+            ("compile_seconds", self._compile),
             ("gradient", self._differentiate),
             ("peak_bytes", self._memory),
             ("finite_difference_error", self._difference),
@@ -121,7 +128,7 @@ class _Measurement:
             self._publish({"stage": figure})
             figures = self._attempt(figure, stage)
             self._publish({**figures, "busy_seconds": self._busy})
-            if figure == "compile_seconds" and self._solver is None:
+            if "status" in figures and figure in ENDING:
                 return
         self._publish({"stage": None})
 
@@ -133,7 +140,7 @@ class _Measurement:
         except Exception as error:
             status, reason = explain(error)
             failure = {f"{figure}_reason": reason}
-            if figure in ("compile_seconds", "gradient"):
+            if figure in ("solver", "compile_seconds", "gradient"):
                 text = "".join(traceback.format_exception(error))
                 failure |= {"status": status, "reason": reason, "message": text}
             return failure
@@ -156,32 +163,51 @@ class _Measurement:
     def _arguments(self) -> tuple[Array, Array, float, float]:
         return self.problem.y0, self.problem.p, self.case.rtol, self.case.atol
 
-    def _compile(self) -> Figures:
-        """The solver, built once a worker for equal programs, and what building it took."""
+    def _load(self) -> Figures:
+        """The solver, built once a worker for equal programs."""
         key = (self.case.method, self.problem.program)
-        if key in _solvers:
-            self._solver, figures = _solvers[key]
-            return {**figures, "compile_shared": True}
-        solver = load(self.problem, get_method(self.case.method))
+        if key not in _solvers:
+            _solvers[key] = load(self.problem, get_method(self.case.method))
+        self._solver = _solvers[key]
+        return {}
+
+    def _compile(self) -> Figures:
+        """What compiling the gradient took, now or when an equal program needed it."""
+        if self.solver in _compiled:
+            return {**_compiled[self.solver], "compile_shared": True}
         start = perf_counter()
         with self._counted():
-            solver.compile(*self._arguments)
-        figures = {
+            self.solver.compile(*self._arguments)
+        figures = _compiled[self.solver] = {
             "compile_seconds": perf_counter() - start,
-            "compile_cached": getattr(solver, "compile_cached", None),
+            "compile_cached": getattr(self.solver, "compile_cached", None),
         }
-        self._solver = solver
-        _solvers[key] = (solver, figures)
         return {**figures, "compile_shared": False}
 
     def _forward(self) -> Figures:
-        """Time the forward solve, unless known; keep its states where they will be needed."""
+        """Time the forward solve, unless known; keep its states where they will be needed.
+
+        Where it fails, so does every gradient that starts with it: that is the verdict then.
+        """
         shared = {k: v for k, v in self.known.items() if k.startswith("forward")}
+        if "forward_failed" in shared:
+            return self._verdict(shared)
         if shared and _has(self.known, "reversibility_error"):
             return shared
-        raw, timing = self._time(self.solver.forward(*self._arguments))
-        self._end = raw
+        try:
+            solution, timing = self._time(self.solver.forward(*self._arguments))
+        except SolverFailure as error:
+            return self._verdict(_failed("diverged", explain(error)[1]))
+        if not np.all(np.isfinite(solution.ys)):
+            return self._verdict(_failed("non-finite", "its states are NaN or infinite"))
+        self._end = solution
         return shared or {**timing.figures("forward"), "forward_from": self.case.method}
+
+    def _verdict(self, failed: Figures) -> Figures:
+        if get_method(self.case.method).strategy in OWN_SOLVE:
+            return failed
+        reason = f"the forward solve failed: {failed['forward_seconds_reason']}"
+        return {**failed, "status": failed["forward_failed"], "reason": reason}
 
     def _differentiate(self) -> Figures:
         call = self.solver.gradient(*self._arguments)
@@ -264,13 +290,9 @@ class _Measurement:
             return shared
         if self._end is None:
             raise _NotMeasured("there is no end state to start from: the forward solve failed")
-        end = self._end.ys[-1]
-        if not np.all(np.isfinite(end)):
-            raise _NotMeasured("there is no end state to start from: the forward solve gave NaN")
+        end = (self._end.ys[-1], self.problem.p, self.case.rtol, self.case.atol)
         with self._counted():
-            recovered = self.solver.reverse(
-                end, self.problem.p, self.case.rtol, self.case.atol
-            )().ys
+            recovered = self.solver.reverse(*end)().ys
         if not np.all(np.isfinite(recovered)):
             raise _NotMeasured("the reverse solve ended in NaN or infinity")
         return {
@@ -293,6 +315,10 @@ class _Measurement:
 
 class _NotMeasured(Exception):
     """A figure that is left out on purpose; the message is its reason."""
+
+
+def _failed(status: Status, reason: str) -> Figures:
+    return {"forward_failed": status, "forward_seconds_reason": reason}
 
 
 def _has(figures: Figures, name: str) -> bool:

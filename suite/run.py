@@ -91,16 +91,30 @@ class Runner:
                 known.setdefault(name, value)
         if record["status"] == "timeout":
             self._timed_out.setdefault((case.problem, case.method), record)
+            if record.get("stage") == "forward_seconds":
+                solver = case.method.rpartition("/")[0]
+                self._timed_out.setdefault((case.problem, solver), record)
 
     def _figures(self, case: Case) -> Figures:
         usable, reason = available(get_method(case.method))
         if not usable:
             return {"status": "not-installed", "reason": reason}
-        looser = self._timed_out.get((case.problem, case.method))
-        if looser is not None:
-            reason = f"not tried: at the looser rtol {looser['rtol']:.0e} it {looser['reason']}"
+        hung = self._hung(case)
+        if hung is not None:
+            reason = f"not tried: {hung['method']} at rtol {hung['rtol']:.0e} {hung['reason']}"
             return {"status": "timeout", "reason": reason}
         return self._worked(case)
+
+    def _hung(self, case: Case) -> Record | None:
+        """An earlier case whose time limit this one would meet too.
+
+        The same method at a looser tolerance, or, in the forward solve, any of the integrator's.
+        """
+        for solver in (case.method, case.method.rpartition("/")[0]):
+            record = self._timed_out.get((case.problem, solver))
+            if record is not None and record["rtol"] >= case.rtol:
+                return record
+        return None
 
     def _worked(self, case: Case) -> Figures:
         figures = self._folder / "figures.jsonl"
@@ -122,7 +136,7 @@ class Runner:
         except ProcessExpired as error:
             end = _death(error, log)
         found = read_figures(figures)
-        stage, busy = found.pop("stage", None), found.pop("busy_seconds", 0.0)
+        stage, busy = found.get("stage"), found.pop("busy_seconds", 0.0)
         # a case that was cut off was in the framework's hands
         self.busy_seconds += perf_counter() - start if end else busy
         return _interrupted(found, stage, end) if end else found

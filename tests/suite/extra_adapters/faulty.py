@@ -23,8 +23,20 @@ FAULTS = (
     "wrong",
     "inaccurate",
 ) + ("warned", "rubbish", "raise", "diverge", "unsupported", "reverse-hang", "import-error")
+    + ("forward-diverge", "forward-nan")
+# An integrator each where the forward solve is faulty: its figures are shared by integrator.
 METHODS = (
-    *(Method("faulty", "exact", "discrete", fault, requires=("numpy>=2",)) for fault in FAULTS),
+    *(
+        Method(
+            "faulty",
+            fault if fault.startswith("forward") else "exact",
+            "discrete",
+            fault,
+            requires=("numpy>=2",),
+        )
+        for fault in FAULTS
+    ),
+    Method("faulty", "forward-nan", "forward", "right", requires=("numpy>=2",)),
     Method("faulty", "exact", "discrete", "absent", requires=("no-such-package-at-all>=1",)),
     Method("faulty", "exact", "discrete", "old", requires=("numpy>=999",)),
 )
@@ -67,7 +79,14 @@ class Exact(Solver):
 
     def forward(self, y0, p, rtol, atol):
         ys = np.stack([self.problem.exact(t, y0, p) for t in self.problem.times])
-        return Call(lambda: ys, lambda raw: Solution(raw, Counters(steps=7)))
+        fault = self.method.variant
+
+        def read(raw):
+            if fault == "forward-diverge":
+                raise SolverFailure("maximum number of steps reached")
+            return Solution(raw * (np.nan if fault == "forward-nan" else 1), Counters(steps=7))
+
+        return Call(lambda: ys, read)
 
     def reverse(self, y1, p, rtol, atol):
         fault = self.method.variant
