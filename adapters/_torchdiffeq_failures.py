@@ -11,7 +11,7 @@ import numpy as np
 from adapters._interface import SolverFailure
 
 # LSODA's own limit of steps a call (mxstep of ODEPACK) is void in solve_ivp, which calls it step by
-# step: on a diverged adjoint it takes steps of zero length for ever.
+# step: on a diverged adjoint it can take steps of zero length without end.
 IDLE_STEPS = 500
 
 # What torchdiffeq asserts (its beginning), in plain words.
