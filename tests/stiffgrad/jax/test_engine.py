@@ -35,7 +35,7 @@ def test_what_the_scalar_engine_is_not_for_goes_to_arrays(rhs, n, reason):
 
 
 def test_asking_for_the_impossible_engine_is_an_error():
-    with pytest.raises(ArgumentError, match="softplus|custom_jvp"):
+    with pytest.raises(ArgumentError, match="custom_jvp"):
         solve(lambda t, y, p: -jax.nn.softplus(y), 1.0, TIMES, None, engine="scalar")
 
 
@@ -47,8 +47,8 @@ def test_the_loop_is_one_native_function_on_a_cpu():
         return solve(cases.rober, cases.ROBER_Y0, TIMES, k).ys[-1, 0]
 
     text = jax.jit(jax.grad(loss)).lower(cases.ROBER_K).compile().as_text()
-    loops = [line for line in text.splitlines() if " call(" in line and "jit(loop)" in line]
-    assert any('xla_cpu_small_call="true"' in line for line in loops)
+    calls = [line for line in text.splitlines() if " call(" in line]
+    assert any('xla_cpu_small_call="true"' in line for line in calls)
     entry = text[text.index("ENTRY") :]
     assert " while(" not in entry
 
@@ -71,7 +71,8 @@ def test_every_elementwise_operation_compiles_and_differentiates():
         return -0.01 * sum(terms) * y
 
     def final(p, engine):
-        return solve(rhs, jnp.ones(2), TIMES, p, engine=engine, rtol=1e-8).ys[-1, 0]
+        options = {"integrator": "rosenbrock23", "rtol": 1e-4, "engine": engine}
+        return solve(rhs, jnp.ones(2), TIMES, p, **options).ys[-1, 0]
 
     scalar, array = (jax.value_and_grad(final)(1.0, e) for e in ("scalar", "array"))
     np.testing.assert_allclose(scalar, array, rtol=1e-8)

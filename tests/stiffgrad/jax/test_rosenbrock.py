@@ -98,18 +98,20 @@ def test_rosenbrock23_has_the_stability_function_of_the_sdirk_of_its_gamma():
         assert slope(z) == pytest.approx(expected, rel=1e-11)
 
 
-@pytest.mark.parametrize("engine", SYSTEMS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "engine"), [*((name, "scalar") for name in NAMES), ("rosenbrock23", "array")]
+)
 def test_the_adjoint_of_a_step_is_its_derivative(name, engine):
     y, p = jnp.array([1.5, -0.4]), jnp.array([5.0])
     solver = method(name, driven, y, p, engine)
     t, h, out = jnp.asarray(0.3), jnp.asarray(0.07), jnp.array([0.8, -1.3])
     found = jax.jit(lambda y, p: solver.pullback(t, h, y, p, out))(y, p)
-    through_step = jax.vjp(lambda y, p: solver.step(t, h, y, p).y, y, p)[1](out)
+    step = jax.jit(lambda y, p: solver.step(t, h, y, p).y)
+    through_step = jax.jit(lambda y, p: jax.vjp(step, y, p)[1](out))(y, p)
     for a, b in zip(found, through_step, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
     eps = 1e-6
-    moved = [out @ solver.step(t, h, y, p + d).y for d in (eps, -eps)]
+    moved = [out @ step(y, p + d) for d in (eps, -eps)]
     assert (moved[0] - moved[1]) / (2 * eps) == pytest.approx(float(found[1][0]), rel=1e-7)
 
 
@@ -119,9 +121,9 @@ def test_rolled_and_unrolled_stages_agree(engine, monkeypatch):
     out = jnp.array([0.8, -1.3])
     results = []
     for rolled in (False, True):
-        solver = method("rodas5p", driven, y, p, engine)
+        solver = method("rodas4", driven, y, p, engine)
         monkeypatch.setattr(type(solver.system), "rolled", lambda self, y, r=rolled: r)
         args = jnp.asarray(0.3), jnp.asarray(0.07), y, p
-        step, pulled = solver.step(*args), solver.pullback(*args, out)
+        step, pulled = jax.jit(lambda a, s=solver: (s.step(*a), s.pullback(*a, out)))(args)
         results.append(np.concatenate([step.y, step.error, *pulled]))
-    np.testing.assert_allclose(results[0], results[1], rtol=1e-12)
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-12, atol=1e-14)

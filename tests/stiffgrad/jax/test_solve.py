@@ -25,7 +25,10 @@ def test_rober_reaches_its_reference(integrator):
     rtol = 1e-4 if integrator == "rosenbrock23" else 1e-6
     bound = 1e-3 if integrator == "rosenbrock23" else 2e-6
     loss = jax.jit(
-        jax.value_and_grad(lambda y, k: rober_loss(y, k, cases.ROBER_TIMES, rtol, integrator=integrator), argnums=(0, 1))
+        jax.value_and_grad(
+            lambda y, k: rober_loss(y, k, cases.ROBER_TIMES, rtol, integrator=integrator),
+            argnums=(0, 1),
+        )
     )
     value, (dy0, dk) = loss(cases.ROBER_Y0, cases.ROBER_K)
     assert value == pytest.approx(cases.ROBER_LOSS, rel=bound)
@@ -38,13 +41,14 @@ def test_gradient_errors_fall_with_traced_tolerances_in_one_compilation():
     errors = []
     for rtol in (1e-3, 1e-5, 1e-7):
         dk = compiled(cases.ROBER_Y0, cases.ROBER_K, cases.ROBER_TIMES, rtol)
-        errors.append(np.linalg.norm((dk / cases.ROBER_DK - 1)))
+        errors.append(np.linalg.norm(dk / cases.ROBER_DK - 1))
     assert errors[0] > 5 * errors[1] > 25 * errors[2]
     assert compiled._cache_size() == 1
 
 
-@pytest.mark.parametrize("engine", ["scalar", "array"])
-@pytest.mark.parametrize("integrator", TABLEAUX)
+@pytest.mark.parametrize(
+    ("integrator", "engine"), [*((name, "scalar") for name in TABLEAUX), ("rodas4", "array")]
+)
 def test_time_dependent_problem_and_gradients_against_closed_form(engine, integrator):
     times = jnp.array([0.3, 0.4, 1.0, 2.5])
     rtol = 1e-5 if integrator == "rosenbrock23" else 1e-8
@@ -72,7 +76,7 @@ def test_time_dependent_problem_and_gradients_against_closed_form(engine, integr
         np.testing.assert_allclose(a, b, rtol=200 * rtol, atol=200 * rtol)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10**6))
 def test_random_stiff_linear_systems_against_the_matrix_exponential(seed):
     rng = np.random.default_rng(seed)
@@ -81,24 +85,29 @@ def test_random_stiff_linear_systems_against_the_matrix_exponential(seed):
     eigenvalues = -np.logspace(0, 4, n)
     matrix = basis @ np.diag(eigenvalues) @ np.linalg.inv(basis)
     y0, w = rng.normal(size=n), rng.normal(size=n)
-    times = jnp.array([0.0, 0.1, 1.0])
-
-    def loss(y0, matrix):
-        ys = solve(linear, y0, times, matrix, rtol=1e-9, atol=1e-11, max_steps=2000).ys
-        return jnp.sum(ys[1:] @ w)
-
-    def exact(y0, matrix):
-        return sum(jax.scipy.linalg.expm(t * matrix, max_squarings=40) @ y0 @ w for t in (0.1, 1.0))
-
-    value, (dy0, dmatrix) = jax.value_and_grad(loss, argnums=(0, 1))(y0, matrix)
+    value, (dy0, dmatrix) = linear_loss(y0, matrix, w)
     reference = [scipy.linalg.expm(t * matrix) for t in (0.1, 1.0)]
     np.testing.assert_allclose(value, sum(w @ e @ y0 for e in reference), rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(dy0, sum(e.T @ w for e in reference), rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(dmatrix, jax.grad(exact, 1)(y0, matrix), rtol=1e-4, atol=1e-6)
+    # d/dA of w^T exp(tA) y0, from the exponential of a block matrix (Van Loan 1978).
+    expected = np.zeros((n, n))
+    for t in (0.1, 1.0):
+        block = np.block([[matrix.T, np.outer(w, y0)], [np.zeros((n, n)), matrix.T]])
+        expected += scipy.linalg.expm(t * block)[:n, n:]
+    np.testing.assert_allclose(dmatrix, expected, rtol=1e-4, atol=1e-6)
 
 
 def linear(t, y, matrix):
     return matrix @ y
+
+
+@jax.jit
+def linear_loss(y0, matrix, w):
+    def loss(y0, matrix):
+        times = jnp.array([0.0, 0.1, 1.0])
+        return jnp.sum(solve(linear, y0, times, matrix, rtol=1e-9, atol=1e-11).ys[1:] @ w)
+
+    return jax.value_and_grad(loss, argnums=(0, 1))(y0, matrix)
 
 
 def test_backwards_in_time():
@@ -190,13 +199,13 @@ def not_a_number(t, y, p):
     return jnp.log(p - y)
 
 
-def jump(t, y, p):
-    return jnp.where(t > 0.5, p * jnp.exp(1e9 * (t - 0.5)), 0.0) - y
+def noise(t, y, p):
+    return jnp.where(t > 0.4, p * jnp.sin(1e20 * t), 0.0)
 
 
 FAILURES = {
     Status.MAX_STEPS: (cases.forced, P, {"max_steps": 3}),
-    Status.STEP_TOO_SMALL: (jump, 1e300, {}),
+    Status.STEP_TOO_SMALL: (noise, 1e12, {}),
     Status.NON_FINITE: (not_a_number, 0.5, {}),
 }
 

@@ -1,0 +1,118 @@
+"""The array engine: a right-hand side as it was written, with pivoted LU from LAPACK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.extend.core as jex
+import jax.numpy as jnp
+from jax.scipy.linalg import lu_factor, lu_solve
+
+Rhs = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+Loop = TypeVar("Loop", bound=Callable[..., Any])
+
+
+class ArraySystem:
+    """A right-hand side on whole vectors; see :class:`stiffgrad.jax._system.System`.
+
+    Args:
+        closed: the traced right-hand side, `(t, y, p) -> (dy,)` with y of shape (n,), p (m,).
+    """
+
+    engine = "array"
+
+    @staticmethod
+    def compiled(loop: Loop) -> Loop:
+        """LAPACK calls and dot products keep a loop from being one native function."""
+        return loop
+
+    def __init__(self, closed: jex.ClosedJaxpr) -> None:
+        _, y_aval, p_aval = closed.in_avals
+        self.n, self.m = y_aval.shape[0], p_aval.shape[0]
+        self.dtype = y_aval.dtype
+        self.timed = _uses_first_argument(closed)
+        as_function = jex.jaxpr_as_fun(closed)
+        self._f: Rhs = lambda t, y, p: as_function(t, y, p)[0]
+
+    def rolled(self, y: jax.Array) -> bool:
+        return True
+
+    def rhs(self, t: jax.Array, y: jax.Array, p: jax.Array) -> jax.Array:
+        return _over_lanes(self._f, y)(t, y, p)
+
+    def linearise(
+        self, t: jax.Array, y: jax.Array, p: jax.Array
+    ) -> tuple[jax.Array, jax.Array | None]:
+        jacobian = _over_lanes(jax.jacfwd(self._f, argnums=1), y)(t, y, p)
+        return jacobian, _over_lanes(self._f_t, y)(t, y, p) if self.timed else None
+
+    def _f_t(self, t: jax.Array, y: jax.Array, p: jax.Array) -> jax.Array:
+        return jax.jvp(lambda s: self._f(s, y, p), (t,), (jnp.ones_like(t),))[1]
+
+    def factor(self, jacobian: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def one(j: jax.Array, d: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return lu_factor(d * jnp.eye(self.n, dtype=self.dtype) - j)
+
+        return _over_lanes(one, jacobian, base=2)(jacobian, shift)
+
+    def solve(self, factors: Any, b: jax.Array) -> jax.Array:
+        return _over_lanes(lambda lu, p, x: lu_solve((lu, p), x), b)(*factors, b)
+
+    def solve_transposed(self, factors: Any, b: jax.Array) -> jax.Array:
+        return _over_lanes(lambda lu, p, x: lu_solve((lu, p), x, trans=1), b)(*factors, b)
+
+    def backward_error(
+        self, jacobian: jax.Array, shift: jax.Array, factors: Any, x: jax.Array, b: jax.Array
+    ) -> jax.Array:
+        pivots = jnp.diagonal(factors[0], axis1=0, axis2=1)
+        singular = jnp.any(pivots == 0, axis=-1)
+        return jnp.where(singular, jnp.inf, jnp.zeros_like(shift))
+
+    def rhs_vjp(
+        self, t: jax.Array, y: jax.Array, p: jax.Array, v: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        def one(t: jax.Array, y: jax.Array, p: jax.Array, v: jax.Array) -> Any:
+            return jax.vjp(lambda y, p: self._f(t, y, p), y, p)[1](v)
+
+        return _over_lanes(one, y)(t, y, p, v)
+
+    def linearise_vjp(
+        self,
+        t: jax.Array,
+        y: jax.Array,
+        p: jax.Array,
+        u: jax.Array,
+        v: jax.Array,
+        w: jax.Array | None,
+    ) -> tuple[jax.Array, jax.Array]:
+        if w is None:
+            w = jnp.zeros_like(y)
+        return _over_lanes(jax.grad(self._contraction, argnums=(1, 2)), y)(t, y, p, u, v, w)
+
+    def _contraction(
+        self,
+        t: jax.Array,
+        y: jax.Array,
+        p: jax.Array,
+        u: jax.Array,
+        v: jax.Array,
+        w: jax.Array,
+    ) -> jax.Array:
+        """`sum_i v_i^T J u_i + w^T f_t`: directional derivatives, cheaper than the Jacobian's."""
+        _, along = jax.linearize(lambda x: self._f(t, x, p), y)
+        total = jnp.sum(v * jax.vmap(along)(u))
+        return total + jnp.sum(w * self._f_t(t, y, p)) if self.timed else total
+
+
+def _over_lanes(fun: Callable[..., Any], like: jax.Array, base: int = 1) -> Callable[..., Any]:
+    """`fun` mapped over the trailing lane axis, where `like` has one beyond its `base` axes."""
+    return jax.vmap(fun, in_axes=-1, out_axes=-1) if like.ndim > base else fun
+
+
+def _uses_first_argument(closed: jex.ClosedJaxpr) -> bool:
+    first = closed.jaxpr.invars[0]
+    return any(first is atom for eqn in closed.jaxpr.eqns for atom in eqn.invars) or any(
+        first is atom for atom in closed.jaxpr.outvars
+    )

@@ -1,0 +1,105 @@
+"""A user's problem in flat vectors: pytrees, other dtypes and closed-over values, in y and p."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.extend.core as jex
+import jax.numpy as jnp
+import numpy as np
+
+from stiffgrad.jax._types import ArgumentError
+
+Rhs = Callable[[Any, Any, Any], Any]
+
+
+class Layout:
+    """How a pytree of arrays lies in one vector.
+
+    Args:
+        tree: the pytree; leaves may be arrays, tracers or Python numbers.
+        what: its name in error messages.
+    """
+
+    def __init__(self, tree: Any, what: str) -> None:
+        leaves, treedef = jax.tree.flatten(tree)
+        self.treedef: Any = treedef
+        for leaf in leaves:
+            if not isinstance(leaf, (jax.Array, np.ndarray, np.generic, int, float)):
+                raise ArgumentError(
+                    f"{what} holds {type(leaf).__name__} {leaf!r}; its leaves must be real "
+                    "arrays or numbers"
+                )
+        self.avals = [jax.eval_shape(jnp.asarray, leaf) for leaf in leaves]
+        if any(np.issubdtype(a.dtype, np.complexfloating) for a in self.avals):
+            raise ArgumentError(f"{what} holds complex numbers; split them into real parts")
+        self.size = sum(math.prod(a.shape) for a in self.avals)
+
+    @property
+    def key(self) -> Any:
+        """What two layouts must share to be the same."""
+        return self.treedef, tuple((a.shape, a.dtype) for a in self.avals)
+
+    def ravel(self, tree: Any, dtype: Any) -> jax.Array:
+        """The pytree as a vector."""
+        leaves, treedef = jax.tree.flatten(tree)
+        if treedef != self.treedef:
+            raise ArgumentError(f"expected the structure {self.treedef}, found {treedef}")
+        flat = [jnp.ravel(jnp.asarray(leaf)).astype(dtype) for leaf in leaves]
+        return jnp.concatenate([*flat, jnp.zeros(0, dtype)])
+
+    def unravel(self, vector: jax.Array, keep_dtype: bool = True) -> Any:
+        """The pytree of a vector; leading axes but the last are kept."""
+        leaves, start = [], 0
+        for aval in self.avals:
+            stop = start + math.prod(aval.shape)
+            part = jax.lax.slice_in_dim(vector, start, stop, axis=-1)
+            leaf = part.reshape(*vector.shape[:-1], *aval.shape)
+            leaves.append(leaf.astype(aval.dtype) if keep_dtype else leaf)
+            start = stop
+        return jax.tree.unflatten(self.treedef, leaves)
+
+
+def trace(rhs: Rhs, y: Layout, p: Layout, dtype: Any) -> tuple[jex.ClosedJaxpr, list[Any]]:
+    """The right-hand side on flat vectors, and the traced values that it closes over.
+
+    Those values are appended to p, so that derivatives with respect to them are not lost.
+
+    Raises:
+        ArgumentError: if rhs does not return something shaped like y.
+    """
+
+    def flat(t: jax.Array, yv: jax.Array, pv: jax.Array) -> jax.Array:
+        state = y.unravel(yv, keep_dtype=False)
+        slope = rhs(t, state, p.unravel(pv))
+        expected = [a.shape for a in y.avals]
+        leaves, treedef = jax.tree.flatten(slope)
+        shapes = [jnp.shape(leaf) for leaf in leaves]
+        if treedef != y.treedef or shapes != expected:
+            raise ArgumentError(
+                "rhs(t, y, p) must return the structure and shapes of y0: expected "
+                f"{y.treedef} with shapes {expected}, found {treedef} with {shapes}"
+            )
+        return y.ravel(slope, dtype)
+
+    closed = _make(flat, y.size, p.size, dtype)
+    hoisted = [c for c in closed.consts if isinstance(c, jax.core.Tracer)]
+    if not hoisted:
+        return closed, []
+    extra = Layout(hoisted, "a value that rhs closes over")
+
+    def lifted(t: jax.Array, yv: jax.Array, pv: jax.Array) -> jax.Array:
+        values = iter(extra.unravel(jax.lax.slice_in_dim(pv, p.size, p.size + extra.size)))
+        consts = [next(values) if isinstance(c, jax.core.Tracer) else c for c in closed.consts]
+        own = jax.lax.slice_in_dim(pv, 0, p.size)
+        return jex.jaxpr_as_fun(jex.ClosedJaxpr(closed.jaxpr, consts))(t, yv, own)[0]
+
+    return _make(lifted, y.size, p.size + extra.size, dtype), hoisted
+
+
+def _make(fun: Callable[..., Any], n: int, m: int, dtype: Any) -> jex.ClosedJaxpr:
+    shapes = ((), (n,), (m,))
+    return jax.make_jaxpr(fun)(*(jax.ShapeDtypeStruct(shape, dtype) for shape in shapes))

@@ -1,0 +1,75 @@
+"""What an integrator and a strategy may ask of a right-hand side, whatever engine computes it.
+
+Vectors have the component on their first axis and the lanes, the trajectories solved side by side,
+behind it: a state is `(n, *lanes)`, parameters are `(m, *lanes)`, times and step sizes are `lanes`;
+`lanes` is `()` or `(L,)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import jax
+
+Loop = TypeVar("Loop", bound=Callable[..., Any])
+
+
+class System(Protocol):
+    """A right-hand side f(t, y, p) with its derivatives and linear systems."""
+
+    engine: str
+    n: int
+    m: int
+    dtype: Any
+    #: False where f does not depend on t: then there is no f_t, and no stage needs its time.
+    timed: bool
+
+    def rolled(self, y: jax.Array) -> bool:
+        """Whether stages of this shape are better rolled into a loop than written out."""
+
+    def compiled(self, loop: Loop) -> Loop:
+        """`loop`, marked for the compiler as suits the engine."""
+
+    def rhs(self, t: jax.Array, y: jax.Array, p: jax.Array) -> jax.Array:
+        """f, of shape `(n, *lanes)`."""
+
+    def linearise(self, t: jax.Array, y: jax.Array, p: jax.Array) -> tuple[Any, jax.Array | None]:
+        """The Jacobian in the engine's own form, and f_t or None."""
+
+    def factor(self, jacobian: Any, shift: jax.Array) -> Any:
+        """Factors of `W = shift I - J`."""
+
+    def solve(self, factors: Any, b: jax.Array) -> jax.Array:
+        """Solution of `W x = b`."""
+
+    def solve_transposed(self, factors: Any, b: jax.Array) -> jax.Array:
+        """Solution of `W^T x = b`."""
+
+    def backward_error(
+        self, jacobian: Any, shift: jax.Array, factors: Any, x: jax.Array, b: jax.Array
+    ) -> jax.Array:
+        """How far x is from solving `W x = b`, of shape `lanes`.
+
+        The componentwise relative backward error (Oettli and Prager, Numerische Mathematik 6,
+        1964) where the elimination did not pivot; infinite where W is singular to working accuracy.
+        """
+
+    def rhs_vjp(
+        self, t: jax.Array, y: jax.Array, p: jax.Array, v: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """`v^T f_y` and `v^T f_p`."""
+
+    def linearise_vjp(
+        self,
+        t: jax.Array,
+        y: jax.Array,
+        p: jax.Array,
+        u: jax.Array,
+        v: jax.Array,
+        w: jax.Array | None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Derivatives of `sum_i v_i^T J u_i + w^T f_t` with respect to y and p.
+
+        u and v have the stage on a leading axis; w is None where f_t is.
+        """
