@@ -12,18 +12,9 @@ import numpy as np
 from adapters import Call, Counters, Gradient, Method, Solution, Solver, SolverFailure, Unsupported
 
 FAULTS = (
-    "right",
-    "slow",
-    "hang",
-    "exit",
-    "segfault",
-    "memory",
-    "abort",
-    "nan",
-    "wrong",
-    "inaccurate",
-) + ("warned", "rubbish", "raise", "diverge", "unsupported", "reverse-hang", "import-error")
-    + ("forward-diverge", "forward-nan")
+    "right slow hang exit segfault memory abort nan wrong inaccurate warned rubbish raise diverge "
+    "unsupported reverse-hang import-error forward-diverge forward-nan"
+).split()
 # An integrator each where the forward solve is faulty: its figures are shared by integrator.
 METHODS = (
     *(
