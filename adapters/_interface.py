@@ -53,7 +53,7 @@ class Method:
     """A way to a gradient: framework / integrator / strategy, with what must be installed.
 
     Arguments:
-        framework: name of the adapter's file.
+        framework: name of the adapter's file, a hyphen standing for an underscore there.
         integrator: the time-stepping scheme.
         strategy: how the gradient is obtained; one of the closed list `Strategy`.
         variant: a refinement of the strategy (`recursive`, `direct`, `checkpointed`), or "".

@@ -57,4 +57,4 @@ def load(problem: Problem, method: Method) -> Solver:
     usable, reason = available(method)
     if not usable:
         raise Unsupported(f"{method.name}: {reason}")
-    return import_module(f"adapters.{method.framework}").build(problem, method)
+    return import_module(f"adapters.{method.framework.replace('-', '_')}").build(problem, method)

@@ -31,10 +31,11 @@ def show_run(console: Console, data: pd.DataFrame, sort: str | None = None) -> N
 
 
 def milliseconds(seconds: object, bound: bool = False) -> str:
-    """Three significant digits of milliseconds; `≤` before an upper bound, `–` for none."""
+    """Milliseconds to two or three digits; `≤` before an upper bound, `–` for none."""
     if not _is_number(seconds):
         return "–"
-    value = f"{float(seconds) * 1e3:.3g}"  # type: ignore[arg-type]
+    number = float(seconds) * 1e3  # type: ignore[arg-type]
+    value = f"{number:.2g}" if number < 1 else f"{number:.3g}" if number < 1e3 else f"{number:.0f}"
     return f"≤{value}" if bound else value
 
 
@@ -82,7 +83,7 @@ WIDE: list[Column] = [
     ("forward ms", lambda row: milliseconds(row["forward_seconds"])),
     ("compile s", lambda row: _short(row["compile_seconds"])),
     ("MiB", lambda row: _short(row["peak_bytes"] / 2**20)),
-    ("reversed", lambda row: _percent(row["reversibility"])),
+    ("reversal error", lambda row: _percent(row["reversibility"])),
 ]
 TITLE = "ms for one gradient, at equal gradient error"
 

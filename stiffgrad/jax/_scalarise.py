@@ -183,14 +183,15 @@ def _move(
     aval: Any,
 ) -> Ids:
     data = _MOVED_OPERANDS.get(primitive.name)
-    arguments = []
-    for position, ids in enumerate(operands):
-        moved = data is None or position in data
-        arguments.append(jnp.asarray(ids) if moved else _concrete(graph, ids))
     params = dict(params)
     if primitive.name == "gather":
         params["fill_value"] = -1
+    # Arrays made outside of it would be traced where the solve itself is inside a jit.
     with jax.ensure_compile_time_eval():
+        arguments = [
+            jnp.asarray(ids if data is None or position in data else _concrete(graph, ids))
+            for position, ids in enumerate(operands)
+        ]
         moved_ids = np.asarray(primitive.bind(*arguments, **params))
     if (moved_ids < 0).any():
         raise NotScalar("an index out of bounds")

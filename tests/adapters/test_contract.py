@@ -105,7 +105,7 @@ def test_forward_and_its_loss_agree_with_the_closed_form(method, solvers):
 @every_method
 def test_nothing_is_baked_in(method, solvers):
     """One solver serves other initial states, parameters and tolerances (its program's promise)."""
-    other = get_problem("linear:1e2")
+    other = get_problem("linear:3")
     assert other.program == MILD.program
     solver = solvers(MILD, method)
     y0 = np.array([0.5])

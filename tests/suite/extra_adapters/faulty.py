@@ -11,7 +11,7 @@ import numpy as np
 
 from adapters import Call, Counters, Gradient, Method, Solution, Solver, SolverFailure, Unsupported
 
-FAULTS = (
+FAULTS = (  # noqa: SIM905 - a list of words is easier to read
     "right slow hang exit segfault memory abort nan wrong inaccurate warned rubbish raise diverge "
     "unsupported reverse-hang import-error forward-diverge forward-nan"
 ).split()
