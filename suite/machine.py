@@ -4,7 +4,7 @@ import os
 import platform
 import re
 import subprocess
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
@@ -73,6 +73,7 @@ def _git(*words: str) -> str | None:
     return done.stdout.strip()
 
 
+@cache
 def versions(method: Method) -> dict[str, str]:
     """Installed versions of what the method requires, of what that builds on, and of the suite."""
     wanted = {"numpy", "stiffgrad"}

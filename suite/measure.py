@@ -92,6 +92,33 @@ def measure(case: Case, effort: Effort, known: Figures, publish: Publish) -> Non
         _Measurement(case, effort, known, publish, caught).run()
 
 
+def prepare(case: Case) -> None:
+    """Load and compile what `case` needs, for this process; nothing is recorded but the seconds."""
+    problem = get_problem(case.problem)
+    solver = _loaded(case, problem)
+    arguments = (problem.y0, problem.p, case.rtol, case.atol)
+    _compile(solver, arguments, alone=False)
+    solver.forward(*arguments)
+
+
+def _loaded(case: Case, problem: Problem) -> Solver:
+    """The solver, built once a process for equal programs."""
+    key = (case.method, problem.program)
+    if key not in _solvers:
+        _solvers[key] = load(problem, get_method(case.method))
+    return _solvers[key]
+
+
+def _compile(solver: Solver, arguments: tuple[Array, Array, float, float], alone: bool) -> None:
+    start = perf_counter()
+    solver.compile(*arguments)
+    _compiled[solver] = {
+        "compile_seconds": perf_counter() - start,
+        "compile_cached": getattr(solver, "compile_cached", None),
+        "compile_alone": alone,
+    }
+
+
 class _Measurement:
     """The stages of one case and what they hand to each other."""
 
@@ -164,25 +191,15 @@ class _Measurement:
         return self.problem.y0, self.problem.p, self.case.rtol, self.case.atol
 
     def _load(self) -> Figures:
-        """The solver, built once a worker for equal programs."""
-        key = (self.case.method, self.problem.program)
-        if key not in _solvers:
-            _solvers[key] = load(self.problem, get_method(self.case.method))
-        self._solver = _solvers[key]
+        self._solver = _loaded(self.case, self.problem)
         return {}
 
     def _compile(self) -> Figures:
         """What compiling the gradient took, now or when an equal program needed it."""
-        if self.solver in _compiled:
-            return {**_compiled[self.solver], "compile_shared": True}
-        start = perf_counter()
-        with self._counted():
-            self.solver.compile(*self._arguments)
-        figures = _compiled[self.solver] = {
-            "compile_seconds": perf_counter() - start,
-            "compile_cached": getattr(self.solver, "compile_cached", None),
-        }
-        return {**figures, "compile_shared": False}
+        if self.solver not in _compiled:
+            with self._counted():
+                _compile(self.solver, self._arguments, alone=True)
+        return _compiled[self.solver]
 
     def _forward(self) -> Figures:
         """Time the forward solve, unless known; keep its states where they will be needed.

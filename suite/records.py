@@ -41,10 +41,15 @@ FIELDS = (
 )
 
 
-def write_line(file: Any, record: Record) -> None:
-    """Append one record and force it to the disk."""
+def hand_over(file: Any, record: Record) -> None:
+    """Append one record so that it outlives this process."""
     file.write(json.dumps(_plain(record), allow_nan=False) + "\n")
     file.flush()
+
+
+def write_line(file: Any, record: Record) -> None:
+    """Append one record and force it to the disk."""
+    hand_over(file, record)
     os.fsync(file.fileno())
 
 

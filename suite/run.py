@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from time import perf_counter
 from pebble import ProcessExpired, ProcessPool
 
 from adapters import available, get_method
+from problems import get_problem
 from suite import worker
 from suite.cases import Case
 from suite.machine import ONE_THREAD, ROOT, commit, machine, versions
@@ -83,6 +85,33 @@ class Runner:
         self.learn(case, record)
         return record
 
+    def prepare(self, cases: list[Case]) -> None:
+        """Compile ahead what the cases need, on all cores, before anything is timed.
+
+        Explicit integrators are left out: on stiff problems their forward solve fails first.
+        """
+        waiting: dict[str, dict[object, Case]] = {}
+        for case in cases:
+            method = get_method(case.method)
+            if method.implicit and available(method)[0]:
+                program = (case.method, get_problem(case.problem).program)
+                waiting.setdefault(case.worker, {}).setdefault(program, case)
+        start = perf_counter()
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+            list(threads.map(self._get_ready, [list(group.values()) for group in waiting.values()]))
+        self.busy_seconds += perf_counter() - start
+
+    def _get_ready(self, cases: list[Case]) -> None:
+        for case in cases:
+            future = self._pool(case.worker).schedule(
+                worker.get_ready, args=(case,), timeout=self.limits.timeout
+            )
+            try:
+                future.result()
+            except (FutureTimeout, ProcessExpired):
+                # it will be met, and recorded, when the case is measured
+                continue
+
     def learn(self, case: Case, record: Record) -> None:
         """Take what later cases can use from a record, measured now or in an earlier part."""
         known = self._known.setdefault(case.solve_key, {})
@@ -118,14 +147,14 @@ class Runner:
 
     def _worked(self, case: Case) -> Figures:
         figures = self._folder / "figures.jsonl"
-        log = self._folder / f"{case.worker}.log"
+        log = self._log(case.worker)
         figures.unlink(missing_ok=True)
         if log.exists():
             os.truncate(log, 0)
         limit = self.limits.seconds(case)
         known = self._known.get(case.solve_key, {})
         start = perf_counter()
-        future = self._pool(case.worker, log).schedule(
+        future = self._pool(case.worker).schedule(
             worker.work, args=(case, self.limits.effort, known, figures), timeout=limit
         )
         try:
@@ -141,13 +170,16 @@ class Runner:
         self.busy_seconds += perf_counter() - start if end else busy
         return _interrupted(found, stage, end) if end else found
 
-    def _pool(self, name: str, log: Path) -> ProcessPool:
+    def _log(self, name: str) -> Path:
+        return self._folder / f"{name}.log"
+
+    def _pool(self, name: str) -> ProcessPool:
         if name not in self._pools:
             self._pools[name] = ProcessPool(
                 max_workers=1,
                 context=worker.CONTEXT,
                 initializer=worker.initialise,
-                initargs=(log, self.limits.memory_bytes),
+                initargs=(self._log(name), self.limits.memory_bytes),
             )
         return self._pools[name]
 

@@ -115,6 +115,9 @@ def _measure(wanted: Request, file: records.RunFile, runner: Runner, console: Co
     )
     with Progress(*columns, console=console, refresh_per_second=2, transient=True) as progress:
         task = progress.add_task("", total=len(wanted.cases), completed=len(file.done))
+        done = {(row["problem"], row["method"], row["rtol"], row["atol"]) for row in file.done}
+        progress.update(task, description="compiling, on all cores; nothing is timed yet")
+        runner.prepare([case for case in wanted.cases if case.key not in done])
         runner.announce = lambda case: progress.update(
             task, description=escape(f"{case.problem} {case.method} {case.rtol:.0e}")
         )

@@ -3,11 +3,12 @@
 import multiprocessing
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from suite.cases import Case
-from suite.measure import Effort, Figures, measure
-from suite.records import parse_line, write_line
+from suite.measure import Effort, Figures, measure, prepare
+from suite.records import hand_over, parse_line
 
 # A forked JAX or PyTorch can deadlock; a spawned one starts clean.
 CONTEXT = multiprocessing.get_context("spawn")
@@ -32,7 +33,13 @@ def initialise(log: Path, memory_bytes: int) -> None:
 def work(case: Case, effort: Effort, known: Figures, path: Path) -> None:
     """Measure `case`, appending the figures of every stage to `path`."""
     with path.open("a") as file:
-        measure(case, effort, known, lambda figures: write_line(file, figures))
+        measure(case, effort, known, lambda figures: hand_over(file, figures))
+
+
+def get_ready(case: Case) -> None:
+    """Import and compile what `case` needs; what fails here fails again, and is recorded, there."""
+    with suppress(Exception):
+        prepare(case)
 
 
 def read_figures(path: Path) -> Figures:
