@@ -212,7 +212,9 @@ class _Measurement:
         if shared and _has(self.known, "reversibility_error"):
             return shared
         try:
-            solution, timing = self._time(self.solver.forward(*self._arguments))
+            with self._counted():
+                call = self.solver.forward(*self._arguments)
+            solution, timing = self._time(call)
         except SolverFailure as error:
             return self._verdict(_failed("diverged", explain(error)[1]))
         if not np.all(np.isfinite(solution.ys)):

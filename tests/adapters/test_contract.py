@@ -26,7 +26,9 @@ RTOL = 1e-5
 EXPECTED = {
     # Kim et al. 2021, section III.A: no tolerance saves it
     ("rober", "*/backsolve"): {"diverged", "non-finite"},
-    # first order: the tolerance asks for more steps than any limit allows
+    # first order: its error is far above what the tolerance promises
+    ("linear:1", "diffrax/implicit-euler/*"): {"ok", "inaccurate"},
+    # and the tolerance asks for more steps than any limit allows
     ("rober", "diffrax/implicit-euler/*"): {"ok", "diverged"},
 }
 
