@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 CALIBRATION_REPEATS = 5
 
-# One thread while timing, whatever library does the arithmetic. NPROC is what XLA sizes its pool by:
-# without it a solver's loop is passed between threads, hundreds of times in one gradient.
+# One thread while timing, whatever library does the arithmetic. XLA sizes its pool by NPROC, and
+# otherwise passes a solver's loop between threads, hundreds of times in one gradient.
 ONE_THREAD = {
     "NPROC": "1",
     "OMP_NUM_THREADS": "1",
