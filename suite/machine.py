@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -51,6 +52,13 @@ def machine() -> dict[str, str | int]:
         "python": platform.python_version(),
         "threads": 1,
     }
+
+
+def portable(text: str) -> str:
+    """`text` without where this machine keeps the project and its Python."""
+    for place in (sys.prefix, str(ROOT), sys.base_prefix, str(Path.home())):
+        text = text.replace(place + os.sep, "")
+    return text
 
 
 @lru_cache(maxsize=1)

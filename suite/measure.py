@@ -20,7 +20,7 @@ from adapters import Call, Gradient, Solution, Solver, SolverFailure, Unsupporte
 from problems import Problem, get_problem
 from suite import metrics, references
 from suite.cases import Case
-from suite.machine import calibration_seconds
+from suite.machine import calibration_seconds, portable
 from suite.statuses import Status, judge
 
 REPEATS = 5
@@ -168,7 +168,7 @@ class _Measurement:
             status, reason = explain(error)
             failure = {f"{figure}_reason": reason}
             if figure in ("solver", "compile_seconds", "gradient"):
-                text = "".join(traceback.format_exception(error))
+                text = portable("".join(traceback.format_exception(error)))
                 failure |= {"status": status, "reason": reason, "message": text}
             return failure
 

@@ -17,7 +17,7 @@ from adapters import available, get_method
 from problems import get_problem
 from suite import worker
 from suite.cases import Case
-from suite.machine import ONE_THREAD, ROOT, commit, machine, versions
+from suite.machine import ONE_THREAD, ROOT, commit, machine, portable, versions
 from suite.measure import Effort, Figures
 from suite.records import FIELDS, Record
 from suite.worker import read_figures
@@ -208,7 +208,7 @@ class Runner:
 
 def _death(error: ProcessExpired, log: Path) -> Figures:
     """Status and reason of a worker that died, from its exit code and its last words."""
-    tail = log.read_text(errors="replace")[-4000:] if log.exists() else ""
+    tail = portable(log.read_text(errors="replace")[-4000:]) if log.exists() else ""
     if any(word in tail.lower() for word in ("bad_alloc", "out of memory", "memoryerror")):
         return {
             "status": "out-of-memory",
