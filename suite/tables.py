@@ -85,7 +85,8 @@ def _figures(last: pd.Series) -> dict[str, object]:
         "reversibility": "reversibility_error",
         "steps": "steps",
     }
-    return {name: pd.to_numeric(last.get(field)) for name, field in names.items()}
+    values = {name: last.get(field) for name, field in names.items()}
+    return {name: float("nan" if value is None else value) for name, value in values.items()}
 
 
 def failures(data: pd.DataFrame) -> pd.DataFrame:
