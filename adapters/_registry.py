@@ -1,7 +1,7 @@
 """Methods by name, whether or not their framework is installed."""
 
 import pkgutil
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module, metadata
 from types import MappingProxyType
 
@@ -34,12 +34,18 @@ def get_method(name: str) -> Method:
         raise nearest("method", name, methods()) from None
 
 
+@cache
+def _version(name: str) -> str:
+    """Looked up once: methods share their requirements, and a look-up reads files."""
+    return metadata.version(name)
+
+
 def available(method: Method) -> tuple[bool, str]:
     """Whether everything the method requires is installed, and if not, what is missing and why."""
     for text in method.requires:
         requirement = Requirement(text)
         try:
-            version = metadata.version(requirement.name)
+            version = _version(requirement.name)
         except metadata.PackageNotFoundError:
             return False, (
                 f"{requirement.name} is not installed; pip install 'stiffgrad[{method.framework}]'"

@@ -13,7 +13,7 @@ import pytest
 
 import adapters
 import suite.run
-from adapters import available, get_method
+from adapters import _registry, available, get_method
 from adapters._registry import methods
 from benchmarks import ROOT, _case, full, smoke
 from problems import get_problem
@@ -80,7 +80,7 @@ def test_parameters_do_not_depend_on_what_is_installed(monkeypatch):
     def absent(name):
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(metadata, "version", absent)
+    monkeypatch.setattr(_registry, "_version", absent)
     methods.cache_clear()
     assert not any(available(get_method(name))[0] for name in full.own_methods())
     assert full.own_methods() == full.Gradients.params[1]
