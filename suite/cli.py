@@ -1,4 +1,4 @@
-"""The command line: list, run, show, compare, reference.
+"""The command line: list, run, show, compare, reference, study.
 
 Heavy imports happen inside the commands, so that help and listing answer at once.
 """
@@ -139,6 +139,27 @@ def reference(
     try:
         session.show_reference(problem, _console())
     except session.RunError as error:
+        raise CannotProceed(str(error)) from error
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a study, or: list.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer points, about a minute.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the CSV, JSON, SVG and PNG files.")
+    ] = None,
+) -> None:
+    """Re-run a paper's experiment: what it claims, what is measured, and a verdict on each."""
+    # studies build on the suite; only this command knows them, and only when it is called
+    from studies import StudyError, _command
+
+    try:
+        if name == "list":
+            _command.show_studies(_console())
+        else:
+            _command.run(name, quick, out, _console())
+    except StudyError as error:
         raise CannotProceed(str(error)) from error
 
 
