@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 import jax
 import jax.extend.core as jex
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import lu_factor, lu_solve
 
-Rhs = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+from stiffgrad.jax._flatten import Traced
+
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
@@ -18,7 +20,7 @@ class ArraySystem:
     """A right-hand side on whole vectors; see :class:`stiffgrad.jax._system.System`.
 
     Args:
-        closed: the traced right-hand side, `(t, y, p) -> (dy,)` with y of shape (n,), p (m,).
+        traced: the problem on flat vectors.
     """
 
     engine = "array"
@@ -28,13 +30,18 @@ class ArraySystem:
         """LAPACK calls and dot products keep a loop from being one native function."""
         return loop
 
-    def __init__(self, closed: jex.ClosedJaxpr) -> None:
+    def __init__(self, traced: Traced) -> None:
+        closed = traced.rhs
         _, y_aval, p_aval = closed.in_avals
         self.n, self.m = y_aval.shape[0], p_aval.shape[0]
         self.dtype = y_aval.dtype
         self.timed = _uses_first_argument(closed)
-        as_function = jex.jaxpr_as_fun(closed)
-        self._f: Rhs = lambda t, y, p: as_function(t, y, p)[0]
+        self.mass = traced.mass
+        self._f = _as_function(closed)
+        given = traced.jacobian
+        self._jacobian = jax.jacfwd(self._f, argnums=1) if given is None else _as_function(given)
+        self._has_jacobian = given is not None
+        self._vjp = None if traced.vjp is None else _as_function(traced.vjp)
 
     def rolled(self, y: jax.Array) -> bool:
         return True
@@ -45,15 +52,17 @@ class ArraySystem:
     def linearise(
         self, t: jax.Array, y: jax.Array, p: jax.Array
     ) -> tuple[jax.Array, jax.Array | None]:
-        jacobian = _over_lanes(jax.jacfwd(self._f, argnums=1), y)(t, y, p)
+        jacobian = _over_lanes(self._jacobian, y)(t, y, p)
         return jacobian, _over_lanes(self._f_t, y)(t, y, p) if self.timed else None
 
     def _f_t(self, t: jax.Array, y: jax.Array, p: jax.Array) -> jax.Array:
         return jax.jvp(lambda s: self._f(s, y, p), (t,), (jnp.ones_like(t),))[1]
 
     def factor(self, jacobian: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
+        mass = jnp.asarray(np.eye(self.n) if self.mass is None else self.mass, self.dtype)
+
         def one(j: jax.Array, d: jax.Array) -> tuple[jax.Array, jax.Array]:
-            return lu_factor(d * jnp.eye(self.n, dtype=self.dtype) - j)
+            return lu_factor(d * mass - j)
 
         return _over_lanes(one, jacobian, base=2)(jacobian, shift)
 
@@ -74,9 +83,54 @@ class ArraySystem:
         self, t: jax.Array, y: jax.Array, p: jax.Array, v: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         def one(t: jax.Array, y: jax.Array, p: jax.Array, v: jax.Array) -> Any:
+            if self._vjp is not None:
+                return tuple(jnp.split(self._vjp(t, y, p, v), [self.n]))
             return jax.vjp(lambda y, p: self._f(t, y, p), y, p)[1](v)
 
         return _over_lanes(one, y)(t, y, p, v)
+
+    def apply_mass(self, v: jax.Array) -> jax.Array:
+        return v if self.mass is None else jnp.asarray(self.mass, self.dtype) @ v
+
+    def apply_mass_transposed(self, v: jax.Array) -> jax.Array:
+        return v if self.mass is None else jnp.asarray(self.mass.T, self.dtype) @ v
+
+    def dense_jacobian(self, jacobian: jax.Array) -> jax.Array:
+        return jacobian
+
+    def rhs_jvp(
+        self, t: jax.Array, y: jax.Array, p: jax.Array, y_dot: jax.Array, p_dot: jax.Array
+    ) -> jax.Array:
+        def one(t: Any, y: Any, p: Any, y_dot: Any, p_dot: Any) -> jax.Array:
+            return jax.jvp(lambda y, p: self._f(t, y, p), (y, p), (y_dot, p_dot))[1]
+
+        return _over_lanes(one, y)(t, y, p, y_dot, p_dot)
+
+    def linearise_jvp(
+        self,
+        t: jax.Array,
+        y: jax.Array,
+        p: jax.Array,
+        u: jax.Array,
+        y_dot: jax.Array,
+        p_dot: jax.Array,
+    ) -> tuple[jax.Array, jax.Array | None]:
+        def one(t: Any, y: Any, p: Any, u: Any, y_dot: Any, p_dot: Any) -> Any:
+            def moved(y: Any, p: Any) -> Any:
+                f_t = self._f_t(t, y, p) if self.timed else jnp.zeros_like(y)
+                return self._apply_jacobian(t, y, p, u), f_t
+
+            return jax.jvp(moved, (y, p), (y_dot, p_dot))[1]
+
+        applied, f_t_dot = _over_lanes(one, y)(t, y, p, u, y_dot, p_dot)
+        return applied, f_t_dot if self.timed else None
+
+    def _apply_jacobian(self, t: jax.Array, y: jax.Array, p: jax.Array, u: jax.Array) -> jax.Array:
+        """J applied to each row of u; directional derivatives are cheaper than the Jacobian."""
+        if self._has_jacobian:
+            return u @ self._jacobian(t, y, p).T
+        _, along = jax.linearize(lambda x: self._f(t, x, p), y)
+        return jax.vmap(along)(u)
 
     def linearise_vjp(
         self,
@@ -100,10 +154,14 @@ class ArraySystem:
         v: jax.Array,
         w: jax.Array,
     ) -> jax.Array:
-        """`sum_i v_i^T J u_i + w^T f_t`: directional derivatives, cheaper than the Jacobian's."""
-        _, along = jax.linearize(lambda x: self._f(t, x, p), y)
-        total = jnp.sum(v * jax.vmap(along)(u))
+        """`sum_i v_i^T J u_i + w^T f_t`."""
+        total = jnp.sum(v * self._apply_jacobian(t, y, p, u))
         return total + jnp.sum(w * self._f_t(t, y, p)) if self.timed else total
+
+
+def _as_function(closed: jex.ClosedJaxpr) -> Callable[..., jax.Array]:
+    function = jex.jaxpr_as_fun(closed)
+    return lambda *args: function(*args)[0]
 
 
 def _over_lanes(fun: Callable[..., Any], like: jax.Array, base: int = 1) -> Callable[..., Any]:

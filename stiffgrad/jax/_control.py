@@ -16,9 +16,6 @@ _LARGEST_FACTOR = 6.0
 _AFTER_FAILURE = 0.25
 # A step this close to the next observation is stretched onto it.
 _STRETCH = 1e-3
-# Backward errors above this many roundings mean that the elimination should have pivoted. Healthy
-# eliminations stay below a hundred.
-_LARGEST_BACKWARD_ERROR = 1e5
 
 
 class Tried(NamedTuple):
@@ -31,7 +28,7 @@ class Tried(NamedTuple):
         after_rejection: whether the step before was rejected, after which steps do not grow.
         error: norm of the error over the tolerance.
         finite: whether the new state and its error are finite.
-        backward_error: of the step's linear systems.
+        failure: the :class:`Status` that the step itself reports.
     """
 
     size: jax.Array
@@ -40,7 +37,7 @@ class Tried(NamedTuple):
     after_rejection: jax.Array
     error: jax.Array
     finite: jax.Array
-    backward_error: jax.Array
+    failure: jax.Array
 
 
 class Decision(NamedTuple):
@@ -79,11 +76,9 @@ def next_used(proposed: jax.Array, remaining: jax.Array) -> tuple[jax.Array, jax
     return jnp.where(hit, remaining, jnp.sign(remaining) * proposed), hit
 
 
-def decide(tried: Tried, error_order: int) -> Decision:
+def decide(tried: Tried, error_order: int | jax.Array) -> Decision:
     """Accept a step whose scaled error is at most 1, and choose the size of the next."""
-    roundings = _LARGEST_BACKWARD_ERROR * jnp.finfo(tried.size.dtype).eps
-    healthy = tried.backward_error <= roundings
-    good = tried.finite & healthy
+    good = tried.finite & (tried.failure == Status.SUCCESS)
     accept = good & (tried.error <= 1)
     ideal = _SAFETY * jnp.where(good, tried.error, 1) ** (-1 / (error_order + 1))
     factor = jnp.clip(ideal, _SMALLEST_FACTOR, _LARGEST_FACTOR)
@@ -91,13 +86,19 @@ def decide(tried: Tried, error_order: int) -> Decision:
     size = tried.size * jnp.where(good, factor, _AFTER_FAILURE)
     # A step cut short by an observation says nothing against the longer one that was wanted.
     size = jnp.where(accept & tried.hit, jnp.maximum(size, tried.proposed), size)
-    trouble = jnp.where(
-        tried.finite,
-        jnp.where(healthy, int(Status.STEP_TOO_SMALL), int(Status.SINGULAR)),
-        int(Status.NON_FINITE),
-    )
-    trouble = jnp.where(accept, int(Status.SUCCESS), trouble)
-    return Decision(accept, size, trouble.astype(jnp.int32))
+    return Decision(accept, size, _trouble(tried, accept))
+
+
+def decide_fixed(tried: Tried) -> Decision:
+    """Accept every step that could be computed; no smaller one is tried after another."""
+    accept = tried.finite & (tried.failure == Status.SUCCESS)
+    return Decision(accept, jnp.where(accept, tried.proposed, 0), _trouble(tried, accept))
+
+
+def _trouble(tried: Tried, accept: jax.Array) -> jax.Array:
+    of_error = jnp.where(tried.failure == Status.SUCCESS, int(Status.STEP_TOO_SMALL), tried.failure)
+    trouble = jnp.where(tried.finite, of_error, int(Status.NON_FINITE))
+    return jnp.where(accept, int(Status.SUCCESS), trouble).astype(jnp.int32)
 
 
 def norm(x: jax.Array) -> jax.Array:

@@ -9,6 +9,7 @@ import jax
 import jax.extend.core as jex
 
 from stiffgrad.jax._array_system import ArraySystem
+from stiffgrad.jax._flatten import Traced
 from stiffgrad.jax._scalar_system import ScalarSystem
 from stiffgrad.jax._scalarise import NotScalar
 from stiffgrad.jax._system import System
@@ -22,35 +23,35 @@ _MOST_STATES = 100
 _MOST_OPERATIONS = 8000
 
 
-def choose(closed: jex.ClosedJaxpr, wanted: str) -> tuple[System, str]:
-    """The system for a traced right-hand side, and why that engine.
+def choose(traced: Traced, wanted: str) -> tuple[System, str]:
+    """The system for a traced problem, and why that engine.
 
     Args:
-        closed: `(t, y, p) -> (dy,)` on flat vectors.
+        traced: the problem on flat vectors.
         wanted: one of :data:`ENGINES`.
 
     Raises:
         ArgumentError: if the scalar engine was asked for and cannot be had.
     """
     if wanted == "array":
-        return ArraySystem(closed), "asked for"
+        return ArraySystem(traced), "asked for"
     if wanted == "auto":
-        against = _reason_against_scalar(closed)
+        against = _reason_against_scalar(traced.rhs)
         if against:
-            return ArraySystem(closed), against
+            return ArraySystem(traced), against
     try:
-        system = ScalarSystem(closed)
+        system = ScalarSystem(traced)
     except NotScalar as error:
         if wanted == "scalar":
             raise ArgumentError(
                 f'engine="scalar": the right-hand side uses {error}, which has no form in static '
                 'scalar arithmetic. Use engine="array" or "auto"'
             ) from error
-        return ArraySystem(closed), f"the right-hand side uses {error}"
+        return ArraySystem(traced), f"the right-hand side uses {error}"
     if wanted == "scalar":
         return system, "asked for"
     if system.operations > _MOST_OPERATIONS:
-        return ArraySystem(closed), f"{system.operations} scalar operations, too many to compile"
+        return ArraySystem(traced), f"{system.operations} scalar operations, too many to compile"
     return system, f"{system.n} states, {system.operations} scalar operations"
 
 

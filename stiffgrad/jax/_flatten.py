@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -63,14 +64,85 @@ class Layout:
         return jax.tree.unflatten(self.treedef, leaves)
 
 
-def trace(rhs: Rhs, y: Layout, p: Layout, dtype: Any) -> tuple[jex.ClosedJaxpr, list[Any]]:
-    """The right-hand side on flat vectors, and the traced values that it closes over.
+@dataclasses.dataclass(frozen=True)
+class User:
+    """What a user says about the problem.
+
+    Attributes:
+        rhs: `(t, y, p) -> dy`, like y.
+        jacobian: `(t, y, p) -> (n, n)`, rows and columns in the order of y's leaves; or None.
+        vjp: `(t, y, p, v) -> (v^T f_y, v^T f_p)`, like y and p; or None.
+        mass: M of `M y' = f`, as nested tuples so that it can be hashed; or None.
+    """
+
+    rhs: Rhs
+    jacobian: Callable[..., Any] | None = None
+    vjp: Callable[..., Any] | None = None
+    mass: tuple[tuple[float, ...], ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Traced:
+    """A problem on flat vectors, y of shape (n,) and p (m,).
+
+    Attributes:
+        rhs: `(t, y, p) -> ((n,),)`.
+        jacobian: `(t, y, p) -> ((n, n),)`, or None.
+        vjp: `(t, y, p, v) -> ((n + m,),)`, or None.
+        mass: (n, n), or None for the identity.
+    """
+
+    rhs: jex.ClosedJaxpr
+    jacobian: jex.ClosedJaxpr | None = None
+    vjp: jex.ClosedJaxpr | None = None
+    mass: np.ndarray | None = None
+
+
+def trace(user: User, y: Layout, p: Layout, dtype: Any) -> tuple[Traced, list[Any]]:
+    """The problem on flat vectors, and the traced values that the right-hand side closes over.
 
     Those values are appended to p, so that derivatives with respect to them are not lost.
 
     Raises:
-        ArgumentError: if rhs does not return something shaped like y.
+        ArgumentError: if a function does not return what it should.
     """
+    closed, hoisted = _trace_rhs(user.rhs, y, p, dtype)
+    if hoisted and (user.jacobian or user.vjp):
+        raise ArgumentError(
+            "rhs closes over traced values, which jacobian= and vjp= do not account for. Pass "
+            "those values in p, or leave jacobian and vjp out"
+        )
+    jacobian = None if user.jacobian is None else _trace_jacobian(user.jacobian, y, p, dtype)
+    vjp = None if user.vjp is None else _trace_vjp(user.vjp, y, p, dtype)
+    mass = None if user.mass is None else np.asarray(user.mass)
+    return Traced(closed, jacobian, vjp, mass), hoisted
+
+
+def _trace_jacobian(
+    jacobian: Callable[..., Any], y: Layout, p: Layout, dtype: Any
+) -> jex.ClosedJaxpr:
+    def flat(t: jax.Array, yv: jax.Array, pv: jax.Array) -> jax.Array:
+        found = jnp.asarray(jacobian(t, y.unravel(yv, keep_dtype=False), p.unravel(pv)), dtype)
+        if found.shape != (y.size, y.size):
+            raise ArgumentError(
+                f"jacobian(t, y, p) must return a matrix of shape {(y.size, y.size)}, rows and "
+                f"columns in the order of y0's leaves; found {found.shape}"
+            )
+        return found
+
+    return _make(flat, dtype, y.size, p.size)
+
+
+def _trace_vjp(vjp: Callable[..., Any], y: Layout, p: Layout, dtype: Any) -> jex.ClosedJaxpr:
+    def flat(t: jax.Array, yv: jax.Array, pv: jax.Array, v: jax.Array) -> jax.Array:
+        state, along = (y.unravel(x, keep_dtype=False) for x in (yv, v))
+        y_bar, p_bar = vjp(t, state, p.unravel(pv), along)
+        return jnp.concatenate([y.ravel(y_bar, dtype), p.ravel(p_bar, dtype)])
+
+    return _make(flat, dtype, y.size, p.size, y.size)
+
+
+def _trace_rhs(rhs: Rhs, y: Layout, p: Layout, dtype: Any) -> tuple[jex.ClosedJaxpr, list[Any]]:
 
     def flat(t: jax.Array, yv: jax.Array, pv: jax.Array) -> jax.Array:
         state = y.unravel(yv, keep_dtype=False)
@@ -85,7 +157,7 @@ def trace(rhs: Rhs, y: Layout, p: Layout, dtype: Any) -> tuple[jex.ClosedJaxpr, 
             )
         return y.ravel(slope, dtype)
 
-    closed = _make(flat, y.size, p.size, dtype)
+    closed = _make(flat, dtype, y.size, p.size)
     hoisted = [c for c in closed.consts if isinstance(c, jax.core.Tracer)]
     if not hoisted:
         return closed, []
@@ -97,9 +169,9 @@ def trace(rhs: Rhs, y: Layout, p: Layout, dtype: Any) -> tuple[jex.ClosedJaxpr, 
         own = jax.lax.slice_in_dim(pv, 0, p.size)
         return jex.jaxpr_as_fun(jex.ClosedJaxpr(closed.jaxpr, consts))(t, yv, own)[0]
 
-    return _make(lifted, y.size, p.size + extra.size, dtype), hoisted
+    return _make(lifted, dtype, y.size, p.size + extra.size), hoisted
 
 
-def _make(fun: Callable[..., Any], n: int, m: int, dtype: Any) -> jex.ClosedJaxpr:
-    shapes = ((), (n,), (m,))
+def _make(fun: Callable[..., Any], dtype: Any, *sizes: int) -> jex.ClosedJaxpr:
+    shapes = ((), *((size,) for size in sizes))
     return jax.make_jaxpr(fun)(*(jax.ShapeDtypeStruct(shape, dtype) for shape in shapes))

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
+from stiffgrad.jax._types import ArgumentError
+
 # On a CPU a block's record should stay in the cache; 16 to 64 lanes run alike.
 _LANES_PER_BLOCK = 32
 _BYTES_PER_BLOCK = 2**26
@@ -18,19 +20,24 @@ _BYTES_PER_BLOCK = 2**26
 
 def mappable(
     single: Callable[..., Any],
-    lanes: Callable[..., Any],
+    lanes: Callable[..., Any] | None,
     unmapped: Callable[..., Any] | None = None,
     dropped: int = 0,
+    again: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
     """A compiled `single` that becomes `lanes` under `vmap`, however deeply mapped.
 
     Args:
         single: a function of pytrees.
-        lanes: the same for arguments with a leading axis each, whose results have it too.
+        lanes: the same for arguments with a leading axis each, whose results have it too; None to
+            take them one after the other.
         unmapped: where given, `single` returns a pair; this makes the second of it, the same for
             all lanes, from the mapped arguments, and `lanes` returns the first alone.
         dropped: how many of the last arguments of `single` `lanes` goes without.
+        again: `single` without those arguments, for where `lanes` is None.
     """
+    if lanes is None:
+        lanes = _one_by_one(again or single, paired=unmapped is not None)
     compiled = jax.jit(single)
     compiled_lanes = jax.jit(lanes)
     one = custom_vmap(compiled)
@@ -59,7 +66,42 @@ def mappable(
         traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(args))
         return one(*args) if traced else compiled(*args)
 
-    return call
+    return _once_differentiable(call)
+
+
+def _once_differentiable(fun: Callable[..., Any]) -> Callable[..., Any]:
+    guarded = jax.custom_jvp(fun)
+
+    @guarded.defjvp
+    def _refuse(primals: Any, tangents: Any) -> Any:
+        raise ArgumentError(
+            "second derivatives of a solve are not available: take differences of gradients"
+        )
+
+    return guarded
+
+
+def one_by_one(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """`fun`, which a map runs for one trajectory after the other, however deeply mapped.
+
+    Loops that are compiled as one function must not be mapped by JAX itself, which would write
+    their records by scatters.
+    """
+    one = custom_vmap(fun)
+
+    @one.def_vmap
+    def _map(size: int, batched: list[Any], *args: Any) -> tuple[Any, Any]:
+        out = lax.map(lambda x: one(*x), _lead(size, batched, args))
+        return out, jax.tree.map(lambda _: True, out)
+
+    return one
+
+
+def _one_by_one(single: Callable[..., Any], paired: bool) -> Callable[..., Any]:
+    def lanes(*args: Any) -> Any:
+        return lax.map(lambda one: single(*one)[0] if paired else single(*one), args)
+
+    return lanes
 
 
 def _lead(size: int, batched: Any, args: Any) -> Any:

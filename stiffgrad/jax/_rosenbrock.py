@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-from stiffgrad.jax._scalar_system import row
+from stiffgrad.jax._method import Step, Tangent
+from stiffgrad.jax._stacks import Coefficients, Stack, item, put, row, stacked, weighted
 from stiffgrad.jax._system import System
+from stiffgrad.jax._types import Status
 from stiffgrad.jax.integrators import RosenbrockTableau
 
-Stack = Sequence[jax.Array] | jax.Array
-Coefficients = np.ndarray | jax.Array
-
-
-class Step(NamedTuple):
-    """A step that was tried.
-
-    Attributes:
-        y: the state at its end, (n, *lanes).
-        error: the estimate of the local error, (n, *lanes).
-        backward_error: how accurately its linear systems were solved, lanes.
-    """
-
-    y: jax.Array
-    error: jax.Array
-    backward_error: jax.Array
+# Backward errors above this many roundings mean that the elimination should have pivoted. Healthy
+# eliminations stay below a hundred.
+_LARGEST_BACKWARD_ERROR = 1e5
 
 
 class _Stages(NamedTuple):
@@ -39,21 +27,29 @@ class _Stages(NamedTuple):
 
 
 class Rosenbrock:
-    """A Rosenbrock method on a system.
+    """A Rosenbrock method on a system; see :class:`stiffgrad.jax._method.Method`.
 
-    Frozen step sizes: :meth:`pullback` differentiates the step's result with respect to its state
-    and parameters, the Jacobian's own derivative included, and not with respect to t and h.
+    The Jacobian is part of the step's formula, and its own derivative part of the derivatives.
     """
+
+    adaptive = True
+    memory = 0
+    lanes = True
 
     def __init__(self, tableau: RosenbrockTableau, system: System) -> None:
         self.tableau = tableau
         self.system = system
         self.order = tableau.order
-        self.error_order = tableau.error_order
+        self.dense_degree = len(tableau.dense)
         self.rhs_per_step = tableau.stages
 
+    def on(self, system: System) -> Rosenbrock:
+        return Rosenbrock(self.tableau, system)
+
+    def begin(self, t: jax.Array, y: jax.Array) -> jax.Array:
+        return y
+
     def step(self, t: jax.Array, h: jax.Array, y: jax.Array, p: jax.Array) -> Step:
-        """The step of size h from (t, y)."""
         tableau, system = self.tableau, self.system
         jacobian, f_t = system.linearise(t, y, p)
         shift = 1 / (h * tableau.gamma)
@@ -62,11 +58,18 @@ class Rosenbrock:
         wrong = system.backward_error(
             jacobian, shift, factors, stages.increments[0], stages.first_slope
         )
+        roundings = _LARGEST_BACKWARD_ERROR * jnp.finfo(y.dtype).eps
         return Step(
-            _weighted(tableau.m, stages.increments, start=y),
-            _weighted(tableau.e, stages.increments),
-            wrong,
+            state=weighted(tableau.m, stages.increments, start=y),
+            error=weighted(tableau.e, stages.increments),
+            terms=self._terms(stages.increments),
+            failure=jnp.where(wrong <= roundings, int(Status.SUCCESS), int(Status.SINGULAR)),
+            error_order=tableau.error_order,
         )
+
+    def _terms(self, increments: Stack) -> jax.Array | None:
+        rows = [weighted(weights, increments) for weights in self.tableau.dense]
+        return jnp.stack(rows) if rows else None
 
     def _stages(
         self,
@@ -87,9 +90,9 @@ class Rosenbrock:
         def stage(
             a: Coefficients, C: Coefficients, c: Any, d: Any, increments: Stack
         ) -> tuple[jax.Array, jax.Array]:
-            point = _weighted(a, increments, start=y)
+            point = weighted(a, increments, start=y)
             slope = system.rhs(t + c * h if system.timed else t, point, p)
-            slope = _weighted(C, increments, start=slope, scale=1 / h)
+            slope = slope + system.apply_mass(weighted(C, increments, scale=1 / h))
             if f_t is not None:
                 slope = slope + h * d * f_t
             return point, system.solve(factors, slope)
@@ -124,40 +127,79 @@ class Rosenbrock:
         def body(i: jax.Array, stacks: tuple[jax.Array, jax.Array]) -> Any:
             points, increments = stacks
             point, increment = stage(row(a, i), row(C, i), row(c, i), row(d, i), increments)
-            return _put(points, point, i), _put(increments, increment, i)
+            return put(points, point, i), put(increments, increment, i)
 
-        stacks = _put(empty, y, 0), _put(empty, start, 0)
+        stacks = put(empty, y, 0), put(empty, start, 0)
         return lax.fori_loop(1, tableau.stages, body, stacks)
 
     def pullback(
-        self, t: jax.Array, h: jax.Array, y: jax.Array, p: jax.Array, out: jax.Array
+        self,
+        t: jax.Array,
+        h: jax.Array,
+        y: jax.Array,
+        p: jax.Array,
+        out: jax.Array,
+        terms_bar: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:
-        """Cotangents of y and p for the cotangent `out` of the step's end state.
+        """The adjoint of the stage equations, last stage first.
 
-        The adjoint of the stage equations, last stage first (Sandu, Daescu and Carmichael,
-        Atmospheric Environment 37, 2003, give it for this form).
+        Sandu, Daescu and Carmichael, Atmospheric Environment 37 (2003), give it for this form.
         """
         system, tableau = self.system, self.tableau
         jacobian, f_t = system.linearise(t, y, p)
         factors = system.factor(jacobian, 1 / (h * tableau.gamma))
         stages = self._stages(t, h, y, p, factors, f_t)
+        dense = jnp.asarray(tableau.dense.T, y.dtype)
 
         def stage(
             i: Any, a: Coefficients, C: Coefficients, c: Any, m: Any, slopes: Stack, duals: Stack
         ) -> tuple[jax.Array, jax.Array, jax.Array]:
-            reached = _weighted(a, slopes, start=m * out)
-            reached = _weighted(C, duals, start=reached, scale=1 / h)
+            reached = weighted(a, slopes, start=m * out)
+            if terms_bar is not None:
+                reached = reached + weighted(row(dense, i), terms_bar)
+            if len(duals):
+                reached = reached + system.apply_mass_transposed(weighted(C, duals, scale=1 / h))
             dual = system.solve_transposed(factors, reached)
             time = t + c * h if system.timed else t
-            slope, p_term = system.rhs_vjp(time, _item(stages.points, i), p, dual)
+            slope, p_term = system.rhs_vjp(time, item(stages.points, i), p, dual)
             return dual, slope, p_term
 
         sweep = self._sweep_rolled if system.rolled(y) else self._sweep_unrolled
         duals, y_bar, p_bar = sweep(stage, out, p)
-        weight = None if f_t is None else _weighted(tableau.d, duals) * h
-        increments = _stacked(stages.increments)
-        y_term, p_term = system.linearise_vjp(t, y, p, increments, _stacked(duals), weight)
+        weight = None if f_t is None else weighted(tableau.d, duals) * h
+        increments = stacked(stages.increments)
+        y_term, p_term = system.linearise_vjp(t, y, p, increments, stacked(duals), weight)
         return y_bar + y_term, p_bar + p_term
+
+    def pushforward(
+        self,
+        t: jax.Array,
+        h: jax.Array,
+        y: jax.Array,
+        p: jax.Array,
+        y_dot: jax.Array,
+        p_dot: jax.Array,
+    ) -> Tangent:
+        """The derivative of the stage equations, with the factors of the step itself."""
+        system, tableau = self.system, self.tableau
+        jacobian, f_t = system.linearise(t, y, p)
+        factors = system.factor(jacobian, 1 / (h * tableau.gamma))
+        stages = self._stages(t, h, y, p, factors, f_t)
+        increments = stacked(stages.increments)
+        bent, f_t_dot = system.linearise_jvp(t, y, p, increments, y_dot, p_dot)
+        dots: list[jax.Array] = []
+        for i in range(tableau.stages):
+            point_dot = weighted(tableau.a[i, :i], dots, start=y_dot) if i else y_dot
+            time = t + float(tableau.c[i]) * h if system.timed else t
+            slope = bent[i] + system.rhs_jvp(time, item(stages.points, i), p, point_dot, p_dot)
+            if i:
+                slope = slope + system.apply_mass(weighted(tableau.C[i, :i], dots, scale=1 / h))
+            if f_t_dot is not None:
+                slope = slope + h * float(tableau.d[i]) * f_t_dot
+            dots.append(system.solve(factors, slope))
+        return Tangent(
+            weighted(tableau.m, dots, start=y_dot), weighted(tableau.e, dots), self._terms(dots)
+        )
 
     def _sweep_unrolled(
         self, stage: Callable[..., Any], out: jax.Array, p: jax.Array
@@ -194,40 +236,8 @@ class Rosenbrock:
             dual, slope, p_term = stage(
                 i, row(a, i), row(C, i), row(c, i), row(m, i), slopes, duals
             )
-            return _put(duals, dual, i), _put(slopes, slope, i), y_bar + slope, p_bar + p_term
+            return put(duals, dual, i), put(slopes, slope, i), y_bar + slope, p_bar + p_term
 
         carry = (empty, empty, out, jnp.zeros_like(p))
         duals, _, y_bar, p_bar = lax.fori_loop(0, s, body, carry)
         return duals, y_bar, p_bar
-
-
-def _weighted(
-    weights: Coefficients, vectors: Stack, start: Any = None, scale: Any = None
-) -> jax.Array:
-    """`start + scale * sum_i weights_i vectors_i`; known zeros are left out."""
-    total = None
-    for i in range(len(weights)):
-        known = isinstance(weights, np.ndarray)
-        if known and weights[i] == 0:
-            continue
-        # A Python float takes the vectors' precision; a NumPy scalar would impose its own.
-        weight = float(weights[i]) if known else weights[i]
-        term = vectors[i] if known and weight == 1 else weight * vectors[i]
-        total = term if total is None else total + term
-    if total is None:
-        return jnp.zeros_like(vectors[0]) if start is None else start
-    if scale is not None:
-        total = total * scale
-    return total if start is None else start + total
-
-
-def _put(stack: jax.Array, value: jax.Array, i: Any) -> jax.Array:
-    return lax.dynamic_update_index_in_dim(stack, value, i, 0)
-
-
-def _item(stack: Stack, i: Any) -> jax.Array:
-    return stack[i] if isinstance(stack, Sequence) else row(stack, i)
-
-
-def _stacked(stack: Stack) -> jax.Array:
-    return jnp.stack(stack) if isinstance(stack, Sequence) else stack

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -12,9 +13,11 @@ from jax import lax
 
 from stiffgrad.jax import _differentiate, _elimination, _graph
 from stiffgrad.jax._compile import one_function
+from stiffgrad.jax._flatten import Traced
 from stiffgrad.jax._graph import Graph
 from stiffgrad.jax._program import Groups, Program
 from stiffgrad.jax._scalarise import interpret
+from stiffgrad.jax._stacks import row
 
 # Written-out stages are faster for a handful of numbers; rolled ones compile faster and, beyond
 # that, run no slower (measured on ROBER with 3 states and POLLU with 20).
@@ -25,7 +28,7 @@ class ScalarSystem:
     """A right-hand side compiled component by component; see :class:`stiffgrad.jax._system.System`.
 
     Args:
-        closed: the traced right-hand side, `(t, y, p) -> (dy,)` with y of shape (n,), p (m,).
+        traced: the problem on flat vectors.
 
     Raises:
         NotScalar: if it cannot be written as static scalar arithmetic.
@@ -34,20 +37,25 @@ class ScalarSystem:
     engine = "scalar"
     compiled = staticmethod(one_function)
 
-    def __init__(self, closed: jex.ClosedJaxpr) -> None:
-        t_aval, y_aval, p_aval = closed.in_avals
+    def __init__(self, traced: Traced) -> None:
+        t_aval, y_aval, p_aval = traced.rhs.in_avals
         self.n, self.m = y_aval.shape[0], p_aval.shape[0]
         self.dtype = y_aval.dtype
         graph = self._graph = Graph()
         self._t = graph.input("t", t_aval.dtype)
         self._y = self._inputs("y", self.n)
         self._p = self._inputs("p", self.m)
-        arguments = [np.asarray(self._t), np.asarray(self._y, np.int64), self._ids(self._p)]
-        (out,) = interpret(graph, closed, arguments)
-        self._f = [int(node) for node in out]
-        self._build_linearisation()
+        self.mass = traced.mass
+        self._f = self._interpret(traced.rhs)
+        self._build_linearisation(traced.jacobian)
         self._build_elimination()
-        self._build_adjoints()
+        self._build_adjoints(traced.vjp)
+
+    def _interpret(self, closed: jex.ClosedJaxpr, *more: list[int]) -> list[int]:
+        """Nodes of a traced function of t, y, p and further vectors."""
+        arguments = [np.asarray(self._t), self._ids(self._y), self._ids(self._p)]
+        (out,) = interpret(self._graph, closed, [*arguments, *(self._ids(x) for x in more)])
+        return [int(node) for node in np.ravel(out)]
 
     def _inputs(self, name: str, size: int) -> list[int]:
         return [self._graph.input(f"{name}{i}", self.dtype) for i in range(size)]
@@ -56,11 +64,10 @@ class ScalarSystem:
     def _ids(nodes: list[int]) -> np.ndarray:
         return np.asarray(nodes, np.int64)
 
-    def _build_linearisation(self) -> None:
+    def _build_linearisation(self, given: jex.ClosedJaxpr | None) -> None:
         graph = self._graph
-        rows = _differentiate.jacobian(graph, self._f, self._y)
-        self._pattern = [(i, j) for i, row in enumerate(rows) for j in row]
-        self._jacobian = [rows[i][j] for i, j in self._pattern]
+        entries = self._derived_jacobian() if given is None else self._given_jacobian(given)
+        self._pattern, self._jacobian = list(entries), list(entries.values())
         slopes = _differentiate.jacobian(graph, self._f, [self._t])
         zero = graph.constant(0, self.dtype)
         self._f_t = [row.get(0, zero) for row in slopes]
@@ -70,15 +77,35 @@ class ScalarSystem:
         nodes = self._jacobian + (self._f_t if self.timed else [])
         self._linearise = Program(graph, nodes, state) if nodes else None
 
+    def _derived_jacobian(self) -> dict[_elimination.Position, int]:
+        rows = _differentiate.jacobian(self._graph, self._f, self._y)
+        return {(i, j): node for i, row in enumerate(rows) for j, node in row.items()}
+
+    def _given_jacobian(self, given: jex.ClosedJaxpr) -> dict[_elimination.Position, int]:
+        nodes = self._interpret(given)
+        places = [divmod(k, self.n) for k in range(self.n**2)]
+        found = zip(places, nodes, strict=True)
+        return {place: node for place, node in found if not self._graph.is_value(node, 0)}
+
+    def _shifted_mass(self, shift: int) -> dict[_elimination.Position, int]:
+        graph = self._graph
+        if self.mass is None:
+            return {(i, i): shift for i in range(self.n)}
+        matrix = {(i, i): graph.constant(0, self.dtype) for i in range(self.n)}
+        for i, j in np.argwhere(self.mass):
+            entry = graph.constant(self.mass[i, j], self.dtype)
+            matrix[int(i), int(j)] = graph.mul(entry, shift)
+        return matrix
+
     def _build_elimination(self) -> None:
         graph = self._graph
         entries = self._inputs("J", len(self._pattern))
         shift = graph.input("shift", self.dtype)
-        matrix = {(i, i): shift for i in range(self.n)}
+        matrix = self._shifted_mass(shift)
         for place, entry in zip(self._pattern, entries, strict=True):
             old = matrix.get(place)
             matrix[place] = graph.neg(entry) if old is None else graph.sub(old, entry)
-        plan = _elimination.plan(self._pattern, self.n)
+        plan = _elimination.plan(list(matrix), self.n)
         made = _elimination.factor(graph, plan, matrix, graph.constant(1, self.dtype))
         self._factor = Program(graph, made.nodes(), self._with_entries(entries, shift=shift))
         names = self._inputs("F", len(made.nodes()))
@@ -111,12 +138,19 @@ class ScalarSystem:
     def _absolute(self, node: int) -> int:
         return self._graph.apply(lax.abs_p, (node,), {}, self.dtype)
 
-    def _build_adjoints(self) -> None:
+    @property
+    def _state(self) -> Groups:
+        return {"t": self._t, "y": self._y, "p": self._p}
+
+    def _build_adjoints(self, given: jex.ClosedJaxpr | None) -> None:
         graph = self._graph
-        wanted = self._y + self._p
-        state: Groups = {"t": self._t, "y": self._y, "p": self._p}
+        wanted, state = self._y + self._p, self._state
         v = self._inputs("v", self.n)
-        pulled = _differentiate.gradient(graph, self._f, v, wanted)
+        pulled: list[int | None]
+        if given is None:
+            pulled = _differentiate.gradient(graph, self._f, v, wanted)
+        else:
+            pulled = [*self._interpret(given, v)]
         self._rhs_vjp = Program(graph, pulled, {**state, "v": v})
         u = self._inputs("u", self.n)
         outer = [graph.mul(v[i], u[j]) for i, j in self._pattern]
@@ -130,6 +164,50 @@ class ScalarSystem:
             groups["w"] = w
         pulled = _differentiate.gradient(graph, nodes, cotangents, wanted)
         self._linearise_vjp = Program(graph, pulled, groups)
+
+    def _directional(self, nodes: list[int]) -> tuple[list[int], Groups]:
+        """Derivatives of nodes along a tangent of y and p, and the inputs they take."""
+        graph = self._graph
+        dots = self._inputs("y_dot", self.n), self._inputs("p_dot", self.m)
+        along = dots[0] + dots[1]
+        found = []
+        for slopes in _differentiate.jacobian(graph, nodes, self._y + self._p):
+            total = graph.constant(0, self.dtype)
+            for column, slope in slopes.items():
+                total = graph.add(total, graph.mul(slope, along[column]))
+            found.append(total)
+        return found, {**self._state, "y_dot": dots[0], "p_dot": dots[1]}
+
+    @cached_property
+    def _rhs_jvp(self) -> Program:
+        return Program(self._graph, *self._directional(self._f))
+
+    @cached_property
+    def _linearise_jvp(self) -> Program:
+        nodes = self._jacobian + (self._f_t if self.timed else [])
+        return Program(self._graph, *self._directional(nodes))
+
+    @cached_property
+    def _apply_jacobian(self) -> Program:
+        graph = self._graph
+        entries, u = self._inputs("J", len(self._pattern)), self._inputs("u", self.n)
+        total = [graph.constant(0, self.dtype)] * self.n
+        for (i, j), entry in zip(self._pattern, entries, strict=True):
+            total[i] = graph.add(total[i], graph.mul(entry, u[j]))
+        return Program(graph, total, {"J": entries, "u": u})
+
+    def _apply_constant(self, matrix: np.ndarray) -> Program:
+        graph, v = self._graph, self._inputs("v", self.n)
+        total = [graph.constant(0, self.dtype)] * self.n
+        for i, j in np.argwhere(matrix):
+            entry = graph.constant(matrix[i, j], self.dtype)
+            total[i] = graph.add(total[i], graph.mul(entry, v[j]))
+        return Program(graph, total, {"v": v})
+
+    @cached_property
+    def _mass_programs(self) -> tuple[Program, Program]:
+        assert self.mass is not None
+        return self._apply_constant(self.mass), self._apply_constant(self.mass.T)
 
     def rolled(self, y: jax.Array) -> bool:
         return y.size > _MOST_UNROLLED
@@ -187,6 +265,44 @@ class ScalarSystem:
         size = lax.slice_in_dim(found, self.n, 2 * self.n)
         return jnp.max(jnp.abs(residual) / jnp.where(size == 0, 1, size), axis=0)
 
+    def apply_mass(self, v: jax.Array) -> jax.Array:
+        return v if self.mass is None else self._mass_programs[0](v=v)
+
+    def apply_mass_transposed(self, v: jax.Array) -> jax.Array:
+        return v if self.mass is None else self._mass_programs[1](v=v)
+
+    def dense_jacobian(self, jacobian: jax.Array) -> jax.Array:
+        matrix = jnp.zeros((self.n, self.n, *jacobian.shape[1:]), self.dtype)
+        if not self._pattern:
+            return matrix
+        rows, columns = np.array(self._pattern).T
+        return matrix.at[rows, columns].set(jacobian)
+
+    def rhs_jvp(
+        self, t: jax.Array, y: jax.Array, p: jax.Array, y_dot: jax.Array, p_dot: jax.Array
+    ) -> jax.Array:
+        return self._rhs_jvp(t=t, y=y, p=p, y_dot=y_dot, p_dot=p_dot)
+
+    def linearise_jvp(
+        self,
+        t: jax.Array,
+        y: jax.Array,
+        p: jax.Array,
+        u: jax.Array,
+        y_dot: jax.Array,
+        p_dot: jax.Array,
+    ) -> tuple[jax.Array, jax.Array | None]:
+        if self._linearise is None:
+            return jnp.zeros_like(u), None
+        found = self._linearise_jvp(t=t, y=y, p=p, y_dot=y_dot, p_dot=p_dot)
+        entries = len(self._pattern)
+        f_t_dot = lax.slice_in_dim(found, entries, entries + self.n) if self.timed else None
+        if not entries:
+            return jnp.zeros_like(u), f_t_dot
+        jacobian = lax.slice_in_dim(found, 0, entries)
+        applied = [self._apply_jacobian(J=jacobian, u=row(u, i)) for i in range(len(u))]
+        return jnp.stack(applied), f_t_dot
+
     def rhs_vjp(
         self, t: jax.Array, y: jax.Array, p: jax.Array, v: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
@@ -226,8 +342,3 @@ class ScalarSystem:
             lax.slice_in_dim(pulled, 0, self.n),
             lax.slice_in_dim(pulled, self.n, self.n + self.m),
         )
-
-
-def row(array: jax.Array, index: jax.Array) -> jax.Array:
-    """`array[index]` for an index in bounds, without the gather that indexing would make."""
-    return lax.dynamic_index_in_dim(array, index, axis=0, keepdims=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -12,16 +13,30 @@ import jax.numpy as jnp
 import numpy as np
 
 from stiffgrad.jax import _engine
-from stiffgrad.jax._flatten import Layout, trace
-from stiffgrad.jax._forward import Inputs, Outcome
-from stiffgrad.jax._rosenbrock import Rosenbrock
-from stiffgrad.jax._solver import Solver
+from stiffgrad.jax._flatten import Layout, User, trace
+from stiffgrad.jax._forward import Inputs, Outcome, Plan
+from stiffgrad.jax._integrators import INTEGRATORS
+from stiffgrad.jax._method import Method
+from stiffgrad.jax._solver import Derivative, Pulled, Pushed, Solver
 from stiffgrad.jax._types import ArgumentError, Solution, Stats
-from stiffgrad.jax.integrators import TABLEAUX
+from stiffgrad.jax.strategies import FORWARD, REVERSE
 
-STRATEGIES = ("discrete",)
+STRATEGIES = (*REVERSE, *FORWARD)
+OBSERVATIONS = ("step", "dense")
 _MOST_SOLVERS_KEPT = 128
 _solvers: OrderedDict[Hashable, tuple[Solver, str]] = OrderedDict()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    """The choices that a compiled solver depends on."""
+
+    integrator: str
+    adjoint: str
+    steps: int | None
+    max_steps: int
+    observe: str
+    engine: str
 
 
 def solve(
@@ -34,28 +49,42 @@ def solve(
     adjoint: str = "discrete",
     rtol: Any = 1e-6,
     atol: Any = 1e-9,
+    steps: int | None = None,
     max_steps: int = 4096,
+    observe: str = "step",
+    mass: Any = None,
+    jacobian: Callable[[Any, Any, Any], Any] | None = None,
+    vjp: Callable[[Any, Any, Any, Any], Any] | None = None,
     engine: str = "auto",
 ) -> Solution:
     """Solve the stiff initial value problem y' = rhs(t, y, p), differentiably.
 
-    Works under `jit`, `vmap`, `grad` and `jacrev`, with gradients with respect to y0, t, p and
-    traced values that rhs closes over. Trust a gradient as far as the steps resolve the
-    sensitivities: the error control sees the states alone.
+    Works under `jit`, `vmap`, `grad`, `jacrev` and `jacfwd`, with gradients with respect to y0, t,
+    p and traced values that rhs closes over. Trust a gradient as far as the steps resolve the
+    sensitivities: but for `adjoint="forward"`, the error control sees the states alone.
 
     Args:
         rhs: the right-hand side, in JAX operations; returns a pytree like y0.
         y0: state at `t[0]`, a pytree of real arrays.
         t: times at which the states are returned, shape (T,), strictly increasing or strictly
-            decreasing; the first is the start. The steps end on every one of them.
+            decreasing; the first is the start.
         p: parameters, a pytree of real arrays; integer leaves have no gradient.
-        integrator: "rodas5p", "rodas4" or "rosenbrock23".
-        adjoint: "discrete", the exact adjoint of the accepted steps.
+        integrator: the time-stepping scheme, by name; docs/strategies.md lists them.
+        adjoint: how the gradient is obtained. "discrete": the exact adjoint of the accepted steps;
+            "forward-discrete": the same, carried forward; "forward": continuous sensitivities
+            under the error control. Forward mode (`jacfwd`) goes with these three.
         rtol: relative tolerance of the local error; may be traced.
         atol: absolute tolerance, a number or a pytree like y0; may be traced. In the units of y:
             small against the states that matter.
+        steps: equal steps from each time to the next, instead of steps chosen by the tolerances.
         max_steps: the most steps to try. Memory for reverse differentiation is
             `8 (n + 3) max_steps` bytes.
+        observe: "step" ends a step on every time; "dense" reads the states off the steps'
+            polynomials, for many times. The gradient is that of what is returned.
+        mass: M of `M y' = rhs(t, y, p)`, a constant matrix (n, n) in the order of y0's leaves; may
+            be singular (index 1), and y0 then has to satisfy the algebraic equations.
+        jacobian: `(t, y, p)` to the matrix (n, n) of rhs's derivatives by y; derived by default.
+        vjp: `(t, y, p, v)` to `(v^T rhs_y, v^T rhs_p)`, like y0 and p; derived by default.
         engine: "scalar" compiles rhs component by component with a sparse elimination fixed
             beforehand, for small systems; "array" keeps vectors and LAPACK; "auto" chooses.
 
@@ -67,22 +96,21 @@ def solve(
         SolveError: outside `jit` and `vmap`, if the solve does not reach the last time. Inside,
             the states not reached and all gradients are NaN and the status says why.
     """
-    _check_choice("integrator", integrator, tuple(TABLEAUX))
-    _check_choice("adjoint", adjoint, STRATEGIES)
-    _check_choice("engine", engine, _engine.ENGINES)
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
-        raise ArgumentError(f"max_steps must be a positive integer, not {max_steps!r}")
+    options = _Options(integrator, adjoint, steps, max_steps, observe, engine)
+    _check(options)
     y_layout, p_layout = Layout(y0, "y0"), Layout(p, "p")
     if not y_layout.size:
         raise ArgumentError("y0 holds no numbers")
     dtype = jnp.result_type(*(a.dtype for a in y_layout.avals), jnp.float32)
-    solver, reason, hoisted = _solver(
-        rhs, y_layout, p_layout, dtype, (integrator, max_steps, engine)
-    )
+    times = _times(t, dtype)
+    if steps is not None:
+        options = dataclasses.replace(options, max_steps=max(1, steps * (len(times) - 1)))
+    user = User(rhs, jacobian, vjp, _mass(mass, y_layout.size))
+    solver, reason, hoisted = _solver(user, y_layout, p_layout, dtype, options)
     own = p_layout.ravel(p, dtype)
     inputs = Inputs(
         y0=y_layout.ravel(y0, dtype),
-        times=_times(t, dtype),
+        times=times,
         p=jnp.concatenate([own, *(jnp.ravel(x).astype(dtype) for x in hoisted)]),
         rtol=_tolerance("rtol", rtol, dtype),
         atol=_absolute(atol, y_layout, dtype),
@@ -90,9 +118,35 @@ def solve(
     outcome = solver(inputs)
     return Solution(
         y_layout.unravel(outcome.ys, keep_dtype=False),
-        _stats(outcome, solver, adjoint, reason),
+        _stats(outcome, solver, options, reason),
         outcome.status,
     )
+
+
+def _check(options: _Options) -> None:
+    _check_choice("integrator", options.integrator, tuple(INTEGRATORS))
+    _check_choice("adjoint", options.adjoint, STRATEGIES)
+    _check_choice("observe", options.observe, OBSERVATIONS)
+    _check_choice("engine", options.engine, _engine.ENGINES)
+    for name in ("max_steps", "steps"):
+        value = getattr(options, name)
+        if name == "steps" and value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ArgumentError(f"{name} must be a positive integer, not {value!r}")
+
+
+def _mass(mass: Any, n: int) -> tuple[tuple[float, ...], ...] | None:
+    if mass is None:
+        return None
+    if isinstance(mass, jax.core.Tracer):
+        raise ArgumentError("mass must be a constant matrix; it is traced here")
+    matrix = np.asarray(mass, float)
+    if matrix.shape != (n, n) or not np.isfinite(matrix).all():
+        raise ArgumentError(
+            f"mass must be a finite matrix of shape {(n, n)}, not of shape {matrix.shape}"
+        )
+    return tuple(map(tuple, matrix.tolist()))
 
 
 def _check_choice(what: str, given: Any, known: tuple[str, ...]) -> None:
@@ -106,22 +160,42 @@ def _check_choice(what: str, given: Any, known: tuple[str, ...]) -> None:
 
 
 def _solver(
-    rhs: Callable[[Any, Any, Any], Any], y: Layout, p: Layout, dtype: Any, options: tuple[Any, ...]
+    user: User, y: Layout, p: Layout, dtype: Any, options: _Options
 ) -> tuple[Solver, str, list[Any]]:
-    """The compiled problem, kept for the next call with the same right-hand side and shapes."""
-    key = _key(rhs, y.key, p.key, str(dtype), options, jax.default_backend())
+    """The compiled problem, kept for the next call with the same functions and shapes."""
+    key = _key(user, y.key, p.key, str(dtype), options, jax.default_backend())
     if key is not None and key in _solvers:
         _solvers.move_to_end(key)
         return *_solvers[key], []
-    integrator, max_steps, engine = options
-    closed, hoisted = trace(rhs, y, p, dtype)
-    system, reason = _engine.choose(closed, engine)
-    solver = Solver(Rosenbrock(TABLEAUX[integrator], system), max_steps)
+    traced, hoisted = trace(user, y, p, dtype)
+    system, reason = _engine.choose(traced, options.engine)
+    plan = _plan(INTEGRATORS[options.integrator](system), options)
+    solver = Solver(plan, _derivative(plan, options))
     if key is not None and not hoisted:
         _solvers[key] = solver, reason
         if len(_solvers) > _MOST_SOLVERS_KEPT:
             _solvers.popitem(last=False)
     return solver, reason, hoisted
+
+
+def _plan(method: Method, options: _Options) -> Plan:
+    if options.steps is None and not method.adaptive:
+        raise ArgumentError(
+            f"integrator={options.integrator!r} has no error estimate to choose steps by; say how "
+            "many equal steps to take between two times: steps=..."
+        )
+    dense = options.observe == "dense"
+    if dense and not method.dense_degree:
+        raise ArgumentError(
+            f'integrator={options.integrator!r} has no dense output; leave observe="step"'
+        )
+    return Plan(method, options.max_steps, options.steps, dense)
+
+
+def _derivative(plan: Plan, options: _Options) -> Derivative:
+    if options.adjoint in REVERSE:
+        return Pulled(REVERSE[options.adjoint](plan))
+    return Pushed(FORWARD[options.adjoint](plan))
 
 
 def _key(*parts: Any) -> Hashable | None:
@@ -172,15 +246,15 @@ def _absolute(atol: Any, y: Layout, dtype: Any) -> jax.Array:
     return jnp.concatenate([jnp.ravel(leaf) for leaf in full])
 
 
-def _stats(outcome: Outcome, solver: Solver, adjoint: str, reason: str) -> Stats:
-    method = solver.method
+def _stats(outcome: Outcome, solver: Solver, options: _Options, reason: str) -> Stats:
+    method = solver.plan.method
     return Stats(
         accepted=outcome.accepted,
         attempted=outcome.attempted,
         # One more for the size of the first step.
-        rhs_evaluations=outcome.attempted * method.rhs_per_step + 1,
-        integrator=method.tableau.name,
-        adjoint=adjoint,
+        rhs_evaluations=outcome.attempted * method.rhs_per_step + (options.steps is None),
+        integrator=options.integrator,
+        adjoint=options.adjoint,
         engine=method.system.engine,
         engine_reason=reason,
     )

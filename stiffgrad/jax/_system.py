@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import jax
+import numpy as np
 
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
 class System(Protocol):
-    """A right-hand side f(t, y, p) with its derivatives and linear systems."""
+    """A problem M y' = f(t, y, p) with its derivatives and linear systems."""
 
     engine: str
     n: int
@@ -24,6 +25,8 @@ class System(Protocol):
     dtype: Any
     #: False where f does not depend on t: then there is no f_t, and no stage needs its time.
     timed: bool
+    #: M, (n, n), or None for the identity.
+    mass: np.ndarray | None
 
     def rolled(self, y: jax.Array) -> bool:
         """Whether stages of this shape are better rolled into a loop than written out."""
@@ -38,7 +41,7 @@ class System(Protocol):
         """The Jacobian in the engine's own form, and f_t or None."""
 
     def factor(self, jacobian: Any, shift: jax.Array) -> Any:
-        """Factors of `W = shift I - J`."""
+        """Factors of `W = shift M - J`."""
 
     def solve(self, factors: Any, b: jax.Array) -> jax.Array:
         """Solution of `W x = b`."""
@@ -54,6 +57,20 @@ class System(Protocol):
         The componentwise relative backward error (Oettli and Prager, Numerische Mathematik 6,
         1964) where the elimination did not pivot; infinite where W is singular to working accuracy.
         """
+
+    def apply_mass(self, v: jax.Array) -> jax.Array:
+        """`M v`."""
+
+    def apply_mass_transposed(self, v: jax.Array) -> jax.Array:
+        """`M^T v`."""
+
+    def dense_jacobian(self, jacobian: Any) -> jax.Array:
+        """The Jacobian from :meth:`linearise` as a matrix, (n, n, *lanes)."""
+
+    def rhs_jvp(
+        self, t: jax.Array, y: jax.Array, p: jax.Array, y_dot: jax.Array, p_dot: jax.Array
+    ) -> jax.Array:
+        """`f_y y_dot + f_p p_dot`."""
 
     def rhs_vjp(
         self, t: jax.Array, y: jax.Array, p: jax.Array, v: jax.Array
@@ -72,4 +89,18 @@ class System(Protocol):
         """Derivatives of `sum_i v_i^T J u_i + w^T f_t` with respect to y and p.
 
         u and v have the stage on a leading axis; w is None where f_t is.
+        """
+
+    def linearise_jvp(
+        self,
+        t: jax.Array,
+        y: jax.Array,
+        p: jax.Array,
+        u: jax.Array,
+        y_dot: jax.Array,
+        p_dot: jax.Array,
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Directional derivatives of J, applied to each row of u, and of f_t or None.
+
+        u has the stage on a leading axis, and so has the first result.
         """

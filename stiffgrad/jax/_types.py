@@ -17,6 +17,7 @@ class Status(enum.IntEnum):
     STEP_TOO_SMALL = 2
     NON_FINITE = 3
     SINGULAR = 4
+    NOT_CONVERGED = 5
 
 
 # What happened and what to do, for the exception and for whoever reads a status.
@@ -39,6 +40,10 @@ MESSAGES = {
         "the linear systems of the step could not be solved accurately however small the step. "
         'Ask for engine="array", which pivots; if that fails too, the Jacobian is not finite or '
         "the state is badly scaled"
+    ),
+    Status.NOT_CONVERGED: (
+        "Newton's iteration for the stages did not converge however small the step. Take smaller "
+        "fixed steps or an adaptive integrator, and check the right-hand side for discontinuities"
     ),
 }
 

@@ -1,10 +1,10 @@
-"""The integrators, by name."""
+"""The integrators' coefficients, one file each."""
 
 from stiffgrad.jax.integrators import rodas4, rodas5p, rosenbrock23
 from stiffgrad.jax.integrators._tableau import RosenbrockTableau
 
-TABLEAUX: dict[str, RosenbrockTableau] = {
+ROSENBROCK: dict[str, RosenbrockTableau] = {
     module.TABLEAU.name: module.TABLEAU for module in (rodas5p, rodas4, rosenbrock23)
 }
 
-__all__ = ["TABLEAUX", "RosenbrockTableau"]
+__all__ = ["ROSENBROCK", "RosenbrockTableau"]

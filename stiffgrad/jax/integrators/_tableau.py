@@ -16,13 +16,14 @@ class RosenbrockTableau:
 
         W u_i = f(t + c_i h, y + sum_j a_ij u_j) + sum_j C_ij u_j / h + h d_i f_t
         y_new = y + sum_i m_i u_i,        error = sum_i e_i u_i
+        y(t + theta h) = y + sum_k theta^(k+1) sum_i dense_ki u_i
 
     Attributes:
         name: the name by which `solve` knows it.
         source: where the coefficients were published.
         order: order of the solution.
         error_order: order of the embedded solution; the step size follows its next power.
-        gamma, a, C, c, d, m, e: the coefficients, `a` and `C` strictly lower triangular.
+        gamma, a, C, c, d, m, e, dense: the coefficients, `a` and `C` strictly lower triangular.
     """
 
     name: str
@@ -36,6 +37,7 @@ class RosenbrockTableau:
     d: np.ndarray
     m: np.ndarray
     e: np.ndarray
+    dense: np.ndarray
 
     @property
     def stages(self) -> int:
@@ -48,3 +50,17 @@ def lower(*rows: tuple[float, ...]) -> np.ndarray:
     for i, row in enumerate(rows, start=1):
         matrix[i, : len(row)] = row
     return matrix
+
+
+def continuation(m: np.ndarray, *rows: tuple[float, ...]) -> np.ndarray:
+    """Polynomial coefficients of the dense output in the form of the Rodas codes.
+
+    With `K_r = sum_i rows[r]_i u_i` it is
+    `y(t + theta h) = (1 - theta) y + theta (y_new + (1 - theta) (K_1 + theta (K_2 + ...)))`
+    (Hairer and Wanner, Solving Ordinary Differential Equations II, eq. VI.4.27).
+    """
+    K = [np.pad(np.array(row), (0, len(m) - len(row))) for row in rows]
+    zero = np.zeros_like(m)
+    differences = np.array([*K, zero]) - np.array([zero, *K])
+    differences[0] += m
+    return differences

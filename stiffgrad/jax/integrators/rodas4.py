@@ -6,9 +6,10 @@ tolerances.
 
 import numpy as np
 
-from stiffgrad.jax.integrators._tableau import RosenbrockTableau, lower
+from stiffgrad.jax.integrators._tableau import RosenbrockTableau, continuation, lower
 
 _LAST = (1.221224509226641, 6.019134481288629, 12.53708332932087, -0.687886036105895)
+_M = np.array([*_LAST, 1.0, 1.0])
 
 TABLEAU = RosenbrockTableau(
     name="rodas4",
@@ -41,6 +42,23 @@ TABLEAU = RosenbrockTableau(
     ),
     c=np.array([0.0, 0.386, 0.21, 0.63, 1.0, 1.0]),
     d=np.array([0.25, -0.1043, 0.1035, -0.0362, 0.0, 0.0]),
-    m=np.array([*_LAST, 1.0, 1.0]),
+    m=_M,
     e=np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0]),
+    dense=continuation(
+        _M,
+        (
+            10.12623508344586,
+            -7.487995877610167,
+            -34.80091861555747,
+            -7.992771707568823,
+            1.025137723295662,
+        ),
+        (
+            -0.6762803392801253,
+            6.087714651680015,
+            16.43084320892478,
+            24.76722511418386,
+            -6.594389125716872,
+        ),
+    ),
 )

@@ -6,7 +6,7 @@ than Rodas4's: compare at equal error, not at equal tolerance.
 
 import numpy as np
 
-from stiffgrad.jax.integrators._tableau import RosenbrockTableau, lower
+from stiffgrad.jax.integrators._tableau import RosenbrockTableau, continuation, lower
 
 _LAST = (
     -7.502846399306121,
@@ -15,6 +15,7 @@ _LAST = (
     -0.18268767659942256,
     0.030198172008377946,
 )
+_M = np.array([*_LAST, 1.0, 1.0, 1.0])
 
 TABLEAU = RosenbrockTableau(
     name="rodas5p",
@@ -88,6 +89,39 @@ TABLEAU = RosenbrockTableau(
             0.0,
         ]
     ),
-    m=np.array([*_LAST, 1.0, 1.0, 1.0]),
+    m=_M,
     e=np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]),
+    dense=continuation(
+        _M,
+        (
+            25.948786856663858,
+            -2.5579724845846235,
+            10.433815404888879,
+            -2.3679251022685204,
+            0.524948541321073,
+            1.1241088310450404,
+            0.4272876194431874,
+            -0.17202221070155493,
+        ),
+        (
+            -9.91568850695171,
+            -0.9689944594115154,
+            3.0438037242978453,
+            -24.495224566215796,
+            20.176138334709044,
+            15.98066361424651,
+            -6.789040303419874,
+            -6.710236069923372,
+        ),
+        (
+            11.419903575922262,
+            2.8879645146136994,
+            72.92137995996029,
+            80.12511834622643,
+            -52.072871366152654,
+            -59.78993625266729,
+            -0.15582684282751913,
+            4.883087185713722,
+        ),
+    ),
 )

@@ -29,4 +29,6 @@ TABLEAU = RosenbrockTableau(
     d=np.array([_GAMMA, 0.0, -_GAMMA]),
     m=np.array([1 / _GAMMA, 1 / _GAMMA, 0.0]),
     e=np.array([1.0, _E32 - 2.0, 1.0]) / (6 * _GAMMA),
+    dense=np.array([[1 - 2 * _GAMMA, -2 * _GAMMA, 0.0], [0.0, 1.0, 0.0]])
+    / (_GAMMA * (1 - 2 * _GAMMA)),
 )

@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 
 from stiffgrad.jax import _engine
-from stiffgrad.jax._forward import Inputs, blank_rows, solve_forward
+from stiffgrad.jax._flatten import Traced
+from stiffgrad.jax._forward import Inputs, Plan, blank_rows, solve_forward
 from stiffgrad.jax._rosenbrock import Rosenbrock
-from stiffgrad.jax.integrators import TABLEAUX
-from stiffgrad.jax.strategies import discrete
+from stiffgrad.jax.integrators import ROSENBROCK
+from stiffgrad.jax.strategies.discrete import Discrete
 from tests.stiffgrad.jax import cases
 
 
 def recorded(name, engine, rtol=1e-5):
-    """ROBER's method, inputs, outcome and record."""
+    """ROBER's plan, inputs, outcome and record."""
     closed = jax.make_jaxpr(cases.rober)(0.0, cases.ROBER_Y0, cases.ROBER_K)
-    method = Rosenbrock(TABLEAUX[name], _engine.choose(closed, engine)[0])
+    plan = Plan(Rosenbrock(ROSENBROCK[name], _engine.choose(Traced(closed), engine)[0]), 512)
     inputs = Inputs(
         jnp.asarray(cases.ROBER_Y0),
         jnp.asarray(cases.ROBER_TIMES[::10]),
@@ -24,21 +25,21 @@ def recorded(name, engine, rtol=1e-5):
         jnp.asarray(rtol),
         jnp.full(3, 1e-4 * rtol),
     )
-    run = jax.jit(lambda i: solve_forward(method, 512, i, blank_rows(512, i.y0)))
-    return method, inputs, *run(inputs)
+    run = jax.jit(lambda i: solve_forward(plan, i, blank_rows(plan, i.y0)))
+    return plan, inputs, *run(inputs)
 
 
 @pytest.mark.parametrize(
-    ("name", "engine"), [*((name, "scalar") for name in TABLEAUX), ("rosenbrock23", "array")]
+    ("name", "engine"), [*((name, "scalar") for name in ROSENBROCK), ("rosenbrock23", "array")]
 )
 def test_reverse_is_the_derivative_of_the_frozen_steps(name, engine):
-    method, inputs, outcome, record = recorded(name, engine)
+    plan, inputs, outcome, record = recorded(name, engine)
     rows = record.rows[: record.used]
     hits = np.flatnonzero(np.asarray(rows[:, 2]))
 
     def again(y0, p):
         def step(y, row):
-            y = method.step(row[0], row[1], y, p).y
+            y = plan.method.step(row[0], row[1], y, p).state
             return y, y
 
         states = jax.lax.scan(step, y0, rows)[1]
@@ -50,7 +51,9 @@ def test_reverse_is_the_derivative_of_the_frozen_steps(name, engine):
     ys_bar = jnp.asarray(rng.normal(size=outcome.ys.shape))
     states, moved = jax.jit(lambda: jax.jvp(again, (inputs.y0, inputs.p), (dy0, dp)))()
     np.testing.assert_allclose(states, outcome.ys, rtol=1e-11)
-    y_bar, p_bar = jax.jit(lambda: discrete.pullback(method, record, inputs.p, ys_bar))()
+    strategy = Discrete(plan)
+    pull = jax.jit(lambda: strategy.pullback(inputs, outcome, record, ys_bar))
+    y_bar, p_bar, _ = pull()
     forward, reverse = jnp.sum(moved * ys_bar), y_bar @ dy0 + p_bar @ dp
     scale = jnp.abs(y_bar * dy0).sum() + jnp.abs(p_bar * dp).sum()
     assert abs(forward - reverse) < 1e-10 * scale

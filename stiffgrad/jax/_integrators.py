@@ -1,0 +1,15 @@
+"""The integrators by name, made for a system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from stiffgrad.jax._method import Method
+from stiffgrad.jax._rosenbrock import Rosenbrock
+from stiffgrad.jax._system import System
+from stiffgrad.jax.integrators import ROSENBROCK
+
+INTEGRATORS: dict[str, Callable[[System], Method]] = {
+    name: partial(Rosenbrock, tableau) for name, tableau in ROSENBROCK.items()
+}
