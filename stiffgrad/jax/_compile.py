@@ -42,10 +42,11 @@ def one_function(fun: F) -> F:
             return fun(*jax.tree.unflatten(treedef, again)), [_corner(x) for x in full]
 
         with set_xla_metadata(inlineable="false", xla_cpu_small_call="true"):
-            result = jax.jit(touched)(*full)
+            result = jax.jit(touched)(*lax.optimization_barrier(full))
         # XLA aborts the process on such a function with a parameter that nothing in it reads, be
-        # it that the compiler itself found the reader superfluous. The barrier keeps JAX from
-        # dropping the corners, which read every parameter.
+        # it that the compiler itself found the reader superfluous. The barriers keep JAX from
+        # dropping the corners, which read every parameter, and XLA from moving known arguments
+        # inside.
         return lax.optimization_barrier(result)[0]
 
     return marked  # type: ignore[return-value]

@@ -107,7 +107,7 @@ def test_the_adjoint_of_a_step_is_its_derivative(name, engine):
     solver = method(name, driven, y, p, engine)
     t, h, out = jnp.asarray(0.3), jnp.asarray(0.07), jnp.array([0.8, -1.3])
     found = jax.jit(lambda y, p: solver.pullback(t, h, y, p, out))(y, p)
-    step = jax.jit(lambda y, p: solver.step(t, h, y, p).y)
+    step = jax.jit(lambda y, p: solver.step(t, h, y, p).state)
     through_step = jax.jit(lambda y, p: jax.vjp(step, y, p)[1](out))(y, p)
     for a, b in zip(found, through_step, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
