@@ -5,10 +5,20 @@
     def rhs(t, y, p): ...
     ys = solve(rhs, y0, t, p).ys
 
-See :func:`solve`.
+See :func:`solve`; :func:`gradient_error` says how far a gradient is off.
 """
 
+from stiffgrad.jax._gradient_error import GradientEstimate, gradient_error
 from stiffgrad.jax._solve import solve
 from stiffgrad.jax._types import ArgumentError, Solution, SolveError, Stats, Status
 
-__all__ = ["ArgumentError", "Solution", "SolveError", "Stats", "Status", "solve"]
+__all__ = [
+    "ArgumentError",
+    "GradientEstimate",
+    "Solution",
+    "SolveError",
+    "Stats",
+    "Status",
+    "gradient_error",
+    "solve",
+]

@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def one_function(fun: F) -> F:
-    """`fun`, compiled as one native function on a CPU.
+    """`fun`, compiled as one native function on a CPU when it is part of a traced program.
 
     Its operations must exclude dot products, LAPACK calls, scatters and collectives, which the
     emitter of such functions does not have.

@@ -44,6 +44,12 @@ class Layout:
         """What two layouts must share to be the same."""
         return self.treedef, tuple((a.shape, a.dtype) for a in self.avals)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Layout) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
     def ravel(self, tree: Any, dtype: Any) -> jax.Array:
         """The pytree as a vector."""
         leaves, treedef = jax.tree.flatten(tree)

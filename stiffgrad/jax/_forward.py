@@ -194,14 +194,19 @@ def solve_forward(plan: Plan, inputs: Inputs, rows: jax.Array) -> tuple[Outcome,
     def loop(inputs: Inputs, start: _Carry) -> _Carry:
         return lax.while_loop(running, body, (inputs, start))[1]
 
-    y0, count = inputs.y0, len(inputs.times)
-    ys = jnp.zeros((*y0.shape[1:], count, len(y0)), y0.dtype).at[..., 0, :].set(y0.T)
-    start = _Carry(start_walk(plan, inputs), ys, rows)
+    start = _Carry(start_walk(plan, inputs), blank_states(inputs), rows)
     end = plan.method.system.compiled(loop)(inputs, start)
     walk = end.walk
     return outcome(walk, end.ys), Record(
         end.rows, walk.iteration if walk.status.ndim else walk.accepted
     )
+
+
+def blank_states(inputs: Inputs) -> jax.Array:
+    """Room for the states at the times, (*lanes, T, n), with the first in place."""
+    y0 = inputs.y0
+    room = jnp.zeros((*y0.shape[1:], len(inputs.times), len(y0)), y0.dtype)
+    return room.at[..., 0, :].set(y0.T)
 
 
 def is_running(plan: Plan, walk: Walk) -> jax.Array:
@@ -324,8 +329,7 @@ def make_row(plan: Plan, before: Walk, taken: Taken) -> jax.Array:
 def _advance(plan: Plan, inputs: Inputs, carry: _Carry) -> _Carry:
     before = carry.walk
     after, taken = try_step(plan, inputs, before)
-    write = _write_passed if plan.dense else _write_end
-    ys = write(plan, inputs, carry.ys, before, after, taken)
+    ys = write_observations(plan, inputs, carry.ys, before, after, taken)
     rows = carry.rows
     if len(rows):
         # A rejected step of a single trajectory is overwritten by its successor.
@@ -335,9 +339,16 @@ def _advance(plan: Plan, inputs: Inputs, carry: _Carry) -> _Carry:
     return _Carry(after, ys, rows)
 
 
-def _write_end(
+def write_observations(
     plan: Plan, inputs: Inputs, ys: jax.Array, before: Walk, after: Walk, taken: Taken
 ) -> jax.Array:
+    """The states at the times, (*lanes, T, n), with those that a try reached."""
+    if plan.dense:
+        return _write_passed(plan, inputs, ys, before, taken)
+    return _write_end(plan, ys, before, after)
+
+
+def _write_end(plan: Plan, ys: jax.Array, before: Walk, after: Walk) -> jax.Array:
     # Written at every step: the last one before the target moves on, which hits it, stays.
     y = after.state[: plan.method.system.n]
     if not before.target.ndim:
@@ -352,7 +363,7 @@ def _write_end(
 
 
 def _write_passed(
-    plan: Plan, inputs: Inputs, ys: jax.Array, before: Walk, after: Walk, taken: Taken
+    plan: Plan, inputs: Inputs, ys: jax.Array, before: Walk, taken: Taken
 ) -> jax.Array:
     """Observations by dense output, of a single trajectory."""
     y, terms = before.state[: plan.method.system.n], taken.step.terms
