@@ -230,10 +230,10 @@ def judge_explosion(frame: DataFrame) -> Verdict:
     worst = free.loc[free["y2_error"].idxmax()]
     measured = (
         f"through the layer that a jump leaves in the adjoint, error control takes steps of "
-        f"{mechanism['adjoint first steps']:.1g} s; in steps of {SMALL_STEP:.0e} s y2's error grows "
-        f"as e^({slope:.3g} s), the Jacobian's eigenvalue being {expected:.3g} / s; in SciPy's BDF's "
-        f"own steps, without the adjoint, it stays below {worst['y2_error']:.0e} as far back as "
-        f"t = {free['t'].min():.0e} (rtol = atol = {worst['rtol']:.0e})"
+        f"{mechanism['adjoint first steps']:.1g} s; in steps of {SMALL_STEP:.0e} s y2's error "
+        f"grows as e^({slope:.3g} s), the Jacobian's eigenvalue being {expected:.3g} / s; in the "
+        f"own steps of SciPy's BDF, without the adjoint, it stays below {worst['y2_error']:.0e} as "
+        f"far back as t = {free['t'].min():.0e} (rtol = atol = {worst['rtol']:.0e})"
     )
     if not 1 / GROWTH <= slope / expected <= GROWTH:
         return refuted(measured, "it does not grow at the rate of the reversed equation")
@@ -348,7 +348,7 @@ def _draw_map(axis: Any, frame: DataFrame) -> None:
     axis.set_yticks(range(len(table)), list(table.index), fontsize=7)
     shown = [name for name in STATUSES if name in set(rows["status"])]
     legend = ", ".join(f"{STATUSES[name][0]} {name}" for name in shown)
-    axis.set(xlabel=f"rtol = atol\n{legend}", title="Backsolve adjoints: all fail")
+    axis.set(xlabel=f"rtol = atol\n{legend}", title="Backsolve adjoints")
 
 
 def _draw_working(axis: Any, frame: DataFrame) -> None:
@@ -366,7 +366,7 @@ def _draw_working(axis: Any, frame: DataFrame) -> None:
     axis.set_yticks(range(len(names)), names, fontsize=7)
     axis.set(xscale="log", xlabel="relative gradient error", ylim=(len(names) - 0.5, -0.5))
     axis.set_title(f"Adjoints that work, rtol = {WORKING_RTOL:.0e}")
-    axis.legend(loc="lower left")
+    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.1), ncols=3)
 
 
 def _draw_back(axis: Any, frame: DataFrame) -> None:

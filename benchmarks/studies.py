@@ -1,0 +1,127 @@
+"""Key numbers of the studies: each quick study is run once, however many numbers are tracked of it.
+
+The first process that asks runs the study and leaves its numbers in the working directory that all
+benchmarks with the same `setup_cache` share; the others read them. A NaN says that there is no such
+number here; the record appended to STIFFGRAD_ASV_RECORDS holds the verdicts and reasons.
+"""
+
+import json
+import math
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks._case import LARGEST_ERROR, LEAST_ERROR, RECORDS_VARIABLE, _begin, unit
+
+Record = dict[str, Any]
+# A quick study takes about a minute; a busy machine several.
+TIMEOUT = 600.0
+
+
+def error(numbers: Mapping[str, Any], name: str) -> float:
+    """An error as asv can keep it: finite and not zero, or NaN where there is none."""
+    # records spell non-finite numbers as strings, which float() reads
+    value = float(numbers.get(name, math.nan))
+    return min(max(value, LEAST_ERROR), LARGEST_ERROR)
+
+
+def study_record(name: str) -> Record:
+    """The record of a quick run of a study: from the working directory, or measured now.
+
+    Raises RuntimeError if an earlier process began it and never ended.
+    """
+    path = Path(f"{name}.json")
+    if not path.exists():
+        _begin(path.with_suffix(".begun"))
+        _measure(name)
+    return json.loads(path.read_text())
+
+
+def _measure(name: str) -> None:
+    from filelock import FileLock
+
+    from studies import _record, get_study
+    from suite.records import write_line
+
+    study = get_study(name)
+    record = _record.measure(study, True, Path.cwd() / "studies")
+    for verdict in record["verdicts"]:
+        sys.stderr.write("{claim}: {outcome}: {measured}\n".format_map(verdict))
+    with Path(f"{name}.json").open("w") as file:
+        write_line(file, record)
+    if target := os.environ.get(RECORDS_VARIABLE):
+        # a saved run tells its progress by these two, and checks the commit of every record
+        kept = {**record, "problem": name, "method": "study"}
+        with FileLock(Path(target).with_suffix(".lock")), open(target, "a") as file:
+            write_line(file, kept)
+
+
+class Study(ABC):
+    """The numbers tracked of one study; abstract, because asv runs every class that is not."""
+
+    timeout = TIMEOUT
+    # Bump it when a number changes its meaning: asv then starts a new history.
+    version = "1"
+
+    @property
+    @abstractmethod
+    def study(self) -> str:
+        """The study's name."""
+
+    def setup_cache(self) -> None:  # noqa: B027
+        """Nothing but the shared working directory that comes with it."""
+
+    def _numbers(self) -> Mapping[str, Any]:
+        return study_record(self.study)["numbers"]
+
+
+class ReversibilityRober(Study):
+    """Errors at t = 0 of Robertson's reaction, forward and back, atol = rtol."""
+
+    study = "reversibility-rober"
+    param_names = ("integrator", "rtol")
+    params = (
+        ["diffrax/kvaerno5", "scipy/bdf", "scipy/radau", "stiffgrad-jax/rodas5p"],
+        [1e-6, 1e-8, 1e-10],
+    )
+
+    @unit("relative error")
+    def track_reversibility_error(self, integrator: str, rtol: float) -> float:
+        """The initial state recovered from the final one against the true one."""
+        return error(self._numbers(), f"{integrator} {rtol:.0e}")
+
+
+class ReversibilityLinear(Study):
+    """Errors at t = 0 of y' = -30 y, forward and back, atol = rtol = 1e-6."""
+
+    study = "reversibility-linear"
+    param_names = ("integrator",)
+    params = (["diffrax/kvaerno5", "diffrax/tsit5", "scipy/bdf", "scipy/radau"],)
+
+    @unit("relative error")
+    def track_reversibility_error(self, integrator: str) -> float:
+        """The initial state recovered from the final one against the true one."""
+        return error(self._numbers(), integrator)
+
+
+class BacksolveAlternatives(Study):
+    """Gradient errors on Robertson's reaction of the adjoints that work."""
+
+    study = "backsolve-fails"
+    param_names = ("method",)
+    params = (
+        [
+            "diffrax/kvaerno5/discrete-recursive",
+            "scipy/bdf/interpolating",
+            "scipy/radau/interpolating",
+            "stiffgrad-jax/rodas5p/discrete",
+        ],
+    )
+
+    @unit("relative error")
+    def track_gradient_error(self, method: str) -> float:
+        """The gradient at rtol = 1e-6 against the certified one."""
+        return error(self._numbers(), method)
