@@ -34,7 +34,7 @@ WORKING_RTOL = 1e-6
 WORKING = ("interpolating", "discrete", "forward-discrete", "quadrature", "gauss", "imex")
 # atol as multiples of rtol: the paper's, and the problem's own.
 EQUAL, SMALL = 1.0, 1e-5
-QUICK_SECONDS, FULL_SECONDS = 5.0, 40.0
+QUICK_SECONDS, FULL_SECONDS = 5.0, 30.0
 WAYS_BACK = (1e-6, 1e-8, 1e-10, 1e-12)
 # "At least three decimal places", of p dL/dp, whose entries are between 1 and 4.
 THREE_DECIMALS = 5e-4

@@ -21,7 +21,7 @@ FULL_RATES = (1.0, 3.0, 10.0, 20.0, 30.0, 40.0, 50.0, 70.0, 100.0, 200.0, 300.0,
 NO_ATOL = 1e-300
 PURE, EQUAL = "none", "rtol"
 QUICK_RTOLS, FULL_RTOLS = (1e-3, 1e-6), (1e-3, 1e-6, 1e-9, 1e-12)
-QUICK_SECONDS, FULL_SECONDS = 4.0, 60.0
+QUICK_SECONDS, FULL_SECONDS = 4.0, 15.0
 # The steps of one reverse solve are looked at one by one.
 WATCHED_RATE, WATCHED_TOLERANCE = 100.0, 1e-6
 SHOWN_RATE = 100.0
