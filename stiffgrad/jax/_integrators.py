@@ -7,9 +7,11 @@ from functools import partial
 
 from stiffgrad.jax._method import Method
 from stiffgrad.jax._rosenbrock import Rosenbrock
+from stiffgrad.jax._runge_kutta import RungeKutta
 from stiffgrad.jax._system import System
-from stiffgrad.jax.integrators import ROSENBROCK
+from stiffgrad.jax.integrators import ROSENBROCK, RUNGE_KUTTA
 
 INTEGRATORS: dict[str, Callable[[System], Method]] = {
-    name: partial(Rosenbrock, tableau) for name, tableau in ROSENBROCK.items()
+    **{name: partial(Rosenbrock, tableau) for name, tableau in ROSENBROCK.items()},
+    **{name: partial(RungeKutta, tableau) for name, tableau in RUNGE_KUTTA.items()},
 }

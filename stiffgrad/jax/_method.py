@@ -54,7 +54,7 @@ class Method(Protocol):
         memory: numbers that the state holds beyond y.
         dense_degree: degree of the dense output; 0 for none.
         lanes: whether it can step lanes side by side.
-        rhs_per_step: evaluations of f in a step, where that is known beforehand.
+        rhs_per_step: evaluations of f in a step; None where its stages are iterated.
     """
 
     system: System
@@ -63,7 +63,7 @@ class Method(Protocol):
     memory: int
     dense_degree: int
     lanes: bool
-    rhs_per_step: int
+    rhs_per_step: int | None
 
     def on(self, system: System) -> Method:
         """The same integrator on another system."""

@@ -41,7 +41,7 @@ class Rosenbrock:
         self.system = system
         self.order = tableau.order
         self.dense_degree = len(tableau.dense)
-        self.rhs_per_step = tableau.stages
+        self.rhs_per_step: int | None = tableau.stages
 
     def on(self, system: System) -> Rosenbrock:
         return Rosenbrock(self.tableau, system)

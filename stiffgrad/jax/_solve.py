@@ -91,11 +91,13 @@ def solve(
 
 def _stats(outcome: Outcome, prepared: Prepared, options: Options) -> Stats:
     method = prepared.solver.plan.method
+    per_step = method.rhs_per_step
+    # One more for the size of the first step.
+    first = options.steps is None
     return Stats(
         accepted=outcome.accepted,
         attempted=outcome.attempted,
-        # One more for the size of the first step.
-        rhs_evaluations=outcome.attempted * (method.rhs_per_step or 0) + (options.steps is None),
+        rhs_evaluations=None if per_step is None else outcome.attempted * per_step + first,
         integrator=options.integrator,
         adjoint=options.adjoint,
         engine=method.system.engine,

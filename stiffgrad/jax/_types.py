@@ -67,8 +67,9 @@ class Stats:
 
     Attributes:
         accepted: steps accepted, an integer array.
-        attempted: steps tried; each costs one Jacobian and one factorisation.
-        rhs_evaluations: evaluations of the right-hand side in the forward pass.
+        attempted: steps tried; each costs a Rosenbrock method one Jacobian and factorisation.
+        rhs_evaluations: evaluations of the right-hand side in the forward pass; None for an
+            integrator whose stages are iterated, which does not count them.
         integrator: name of the integrator.
         adjoint: name of the strategy that differentiates the solve.
         engine: "scalar" or "array": how the step was compiled.
@@ -77,7 +78,7 @@ class Stats:
 
     accepted: jax.Array
     attempted: jax.Array
-    rhs_evaluations: jax.Array
+    rhs_evaluations: jax.Array | None
     integrator: str = dataclasses.field(metadata={"static": True})
     adjoint: str = dataclasses.field(metadata={"static": True})
     engine: str = dataclasses.field(metadata={"static": True})

@@ -1,10 +1,43 @@
 """The integrators' coefficients, one file each."""
 
-from stiffgrad.jax.integrators import rodas4, rodas5p, rosenbrock23
+from stiffgrad.jax.integrators import (
+    backward_euler,
+    euler,
+    heun,
+    implicit_midpoint,
+    kvaerno5,
+    midpoint,
+    ralston,
+    rodas4,
+    rodas5p,
+    rosenbrock23,
+    sdirk2,
+    tr_bdf2,
+    trapezoid,
+    tsit5,
+)
+from stiffgrad.jax.integrators._butcher import Butcher
 from stiffgrad.jax.integrators._tableau import RosenbrockTableau
 
 ROSENBROCK: dict[str, RosenbrockTableau] = {
     module.TABLEAU.name: module.TABLEAU for module in (rodas5p, rodas4, rosenbrock23)
 }
 
-__all__ = ["ROSENBROCK", "RosenbrockTableau"]
+RUNGE_KUTTA: dict[str, Butcher] = {
+    module.TABLEAU.name: module.TABLEAU
+    for module in (
+        kvaerno5,
+        tr_bdf2,
+        sdirk2,
+        backward_euler,
+        trapezoid,
+        implicit_midpoint,
+        tsit5,
+        heun,
+        midpoint,
+        ralston,
+        euler,
+    )
+}
+
+__all__ = ["ROSENBROCK", "RUNGE_KUTTA", "Butcher", "RosenbrockTableau"]

@@ -1,0 +1,131 @@
+"""What the tests of the integrators share: methods on small systems, and one step of them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.integrate
+
+from stiffgrad.jax import _dense
+from stiffgrad.jax._array_system import ArraySystem
+from stiffgrad.jax._flatten import Traced
+from stiffgrad.jax._integrators import INTEGRATORS
+from stiffgrad.jax._scalar_system import ScalarSystem
+from tests.stiffgrad.jax.cases import van_der_pol
+
+SYSTEMS = {"scalar": ScalarSystem, "array": ArraySystem}
+Y, P = jnp.array([1.5, -0.4]), jnp.array([5.0])
+
+
+def driven(t, y, p):
+    """Van der Pol's oscillator with an explicit time in it, to order every coefficient."""
+    return van_der_pol(t, y, p[0]) + jnp.stack([jnp.sin(3 * t), t**2 * y[0]])
+
+
+def linear(t, y, p):
+    return p[0] * y
+
+
+def make(name, rhs=driven, y=Y, p=P, engine="scalar", mass=None):
+    """The integrator of that name on a system."""
+    closed = jax.make_jaxpr(rhs)(0.0, jnp.asarray(y), jnp.asarray(p))
+    return INTEGRATORS[name](SYSTEMS[engine](Traced(closed, mass=mass)))
+
+
+def exact(y, p, start, end):
+    """The solution of `driven`, to rounding."""
+    found = scipy.integrate.solve_ivp(
+        lambda t, y: np.asarray(_numpy_driven(t, y, p)),
+        (start, end),
+        y,
+        method="DOP853",
+        rtol=1e-13,
+        atol=1e-13,
+    )
+    return found.y[:, -1]
+
+
+def _numpy_driven(t, y, p):
+    return [
+        y[1] + np.sin(3 * t),
+        p[0] * (1 - y[0] ** 2) * y[1] - y[0] + t**2 * y[0],
+    ]
+
+
+def walk(solver):
+    """From a number of equal steps and the end to the state there, compiled once."""
+
+    def run(count, end, y, p):
+        h = end / count
+
+        def body(i, state):
+            return solver.step(i * h, h, state, p).state
+
+        state = solver.begin(jnp.zeros(()), y)
+        return jax.lax.fori_loop(0, count, body, state)[: len(y)]
+
+    return jax.jit(run)
+
+
+def observed_order(solver, counts, end=0.5):
+    """The exponent by which the error falls between two numbers of steps."""
+    p = jnp.array([3.0])
+    y = jnp.array([2.0, 0.0])
+    run, truth = walk(solver), exact(y, p, 0.0, end)
+    errors = [np.linalg.norm(run(count, end, y, p) - truth) for count in counts]
+    return np.log(errors[0] / errors[1]) / np.log(counts[1] / counts[0])
+
+
+def check_derivatives(solver, state, t=0.3, h=0.07, rtol=1e-9):
+    """A step's derivatives against those that JAX takes through the iterations of the stages.
+
+    Pushforward, with those of dense output and error estimate, and pullback by its scalar product
+    with the pushforward.
+    """
+    t, h, p = jnp.asarray(t), jnp.asarray(h), P
+    rng = np.random.default_rng(2)
+    state_dot, p_dot, out = (jnp.asarray(rng.normal(size=len(x))) for x in (state, p, state))
+    degree = solver.dense_degree
+
+    @jax.jit
+    def both(state, p, state_dot, p_dot, out, terms_bar):
+        def step(state, p):
+            found = solver.step(t, h, state, p)
+            return found.state, found.error, found.terms
+
+        through = jax.jvp(step, (state, p), (state_dot, p_dot))[1]
+        found = solver.pushforward(t, h, state, p, state_dot, p_dot)
+        pulled = solver.pullback(t, h, state, p, out, terms_bar)
+        plain = solver.pullback(t, h, state, p, out)
+        return through, found, pulled, plain
+
+    terms_bar = jnp.asarray(rng.normal(size=(degree, solver.system.n))) if degree else None
+    through, found, pulled, plain = both(state, p, state_dot, p_dot, out, terms_bar)
+    for a, b in zip(found, through, strict=True):
+        if b is not None:
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+    forward = out @ found.state
+    _check_product(forward, plain, (state_dot, p_dot))
+    if degree:
+        _check_product(forward + jnp.sum(terms_bar * found.terms), pulled, (state_dot, p_dot))
+
+
+def _check_product(forward, pulled, dots):
+    parts = np.concatenate([a * b for a, b in zip(pulled, dots, strict=True)])
+    assert abs(forward - parts.sum()) < 1e-10 * np.abs(parts).sum()
+
+
+def dense_error(solver, h, theta=0.4):
+    """Error of one step's dense output."""
+    step = jax.jit(lambda h: solver.step(jnp.asarray(0.3), h, Y, P))
+    terms = step(jnp.asarray(h)).terms
+    return np.linalg.norm(_dense.value(Y, terms, theta) - exact(Y, P, 0.3, 0.3 + theta * h))
+
+
+def stability(solver):
+    """R(z) and R'(z) of one step of size 1, R'(z) by the method's own pullback."""
+
+    def one(z):
+        args = jnp.zeros(()), jnp.ones(()), jnp.ones(1), z[None]
+        return solver.step(*args).state[0], solver.pullback(*args, jnp.ones(1))[1][0]
+
+    return jax.jit(one)
