@@ -15,13 +15,13 @@ Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
 class Along(NamedTuple):
-    """What the adjoint equation depends on: its `p`.
+    """What the adjoint equation depends on; to a method it is the system's p.
 
     Attributes:
-        p: parameters of the system itself, (m,).
+        p: parameters of the system whose adjoint it is, (m,).
         rows: the record of the solution, with the terms of its dense output.
-        number: of the record's row that holds the start of the step, or of a later one.
-        origin: the time that the adjoint's own time is counted from.
+        number: of the record's row that holds the start of the adjoint's step, or of a later one.
+        origin: the time from which the adjoint's own is counted.
     """
 
     p: jax.Array
@@ -33,12 +33,11 @@ class Along(NamedTuple):
 class AdjointSystem:
     """`M^T dlambda/ds = f_y(t, y(t), p)^T lambda` with `t = origin - s`.
 
-    The time s is local, counted back from the last jump: the first step after a jump is short, and
-    would be lost in the rounding of a large t. The Jacobian is that of the system transposed, so
-    that its factors serve, and nothing is factored but n x n matrices.
+    Time is counted back from the last jump: the first step after it is short, and would be lost in
+    the rounding of a large t. The Jacobian is that of the system transposed, whose factors serve.
 
     Args:
-        plan: how the solution was recorded, with the terms of its dense output.
+        plan: how the solution is recorded, with the terms of its dense output.
     """
 
     timed = True
@@ -57,25 +56,29 @@ class AdjointSystem:
     def compiled(self, loop: Loop) -> Loop:
         return self.base.compiled(loop)
 
-    def rhs(self, t: jax.Array, y: jax.Array, p: Along) -> jax.Array:
+    def pulled(self, t: jax.Array, y: jax.Array, p: Along) -> tuple[jax.Array, jax.Array]:
+        """`f_y^T lambda` and `f_p^T lambda`; the integral of the second is dL/dp."""
         time = p.origin - t
-        solution = self.path.value(p.rows, p.number, time)
-        return self.base.rhs_vjp(time, solution, p.p, y)[0]
+        return self.base.rhs_vjp(time, self.path.value(p.rows, p.number, time), p.p, y)
 
-    def parameter_term(self, t: jax.Array, y: jax.Array, p: Along) -> jax.Array:
-        """`f_p^T lambda`, whose integral is the gradient with respect to p."""
-        time = p.origin - t
-        solution = self.path.value(p.rows, p.number, time)
-        return self.base.rhs_vjp(time, solution, p.p, y)[1]
+    def rhs(self, t: jax.Array, y: jax.Array, p: Along) -> jax.Array:
+        return self.pulled(t, y, p)[0]
 
     def linearise(self, t: jax.Array, y: jax.Array, p: Along) -> tuple[Any, jax.Array]:
+        jacobian, (moved, _) = self.linearise_both(t, y, p)
+        return jacobian, moved
+
+    def linearise_both(
+        self, t: jax.Array, y: jax.Array, p: Along
+    ) -> tuple[Any, tuple[jax.Array, jax.Array]]:
+        """The system's own Jacobian, and the derivatives of :meth:`pulled` by s."""
         time = p.origin - t
         solution, slope = self.path.value_and_slope(p.rows, p.number, time)
         jacobian, f_t = self.base.linearise(time, solution, p.p)
-        # d/dt of f_y^T lambda along the solution, with lambda held; s runs against t.
+        # lambda^T df/dt along the solution has the mixed derivatives either way round.
         weight = None if f_t is None else y
-        moved = self.base.linearise_vjp(time, solution, p.p, slope[None], y[None], weight)[0]
-        return jacobian, -moved
+        moved = self.base.linearise_vjp(time, solution, p.p, slope[None], y[None], weight)
+        return jacobian, (-moved[0], -moved[1])
 
     def factor(self, jacobian: Any, shift: jax.Array) -> Any:
         return self.base.factor(jacobian, shift)
@@ -89,8 +92,9 @@ class AdjointSystem:
     def backward_error(
         self, jacobian: Any, shift: jax.Array, factors: Any, x: jax.Array, b: jax.Array
     ) -> jax.Array:
-        """That of the factors on `W z = b`: they are as good for the one as for the other."""
-        return self.base.backward_error(jacobian, shift, factors, self.base.solve(factors, b), b)
+        """That of the factors for the system: where they serve it, they serve its adjoint."""
+        solved = self.base.solve(factors, b)
+        return self.base.backward_error(jacobian, shift, factors, solved, b)
 
     def apply_mass(self, v: jax.Array) -> jax.Array:
         return self.base.apply_mass_transposed(v)

@@ -14,6 +14,7 @@ from stiffgrad.jax._forward import Inputs, Outcome, Plan
 from stiffgrad.jax.strategies.discrete import Discrete
 from stiffgrad.jax.strategies.forward import ContinuousForward
 from stiffgrad.jax.strategies.forward_discrete import ForwardDiscrete
+from stiffgrad.jax.strategies.gauss import Gauss
 
 
 class Reverse(Protocol):
@@ -55,7 +56,10 @@ class Forward(Protocol):
         """The forward pass, and the derivative of the states at the times, (T, n, n + m)."""
 
 
-REVERSE: dict[str, Callable[[Plan], Reverse]] = {"discrete": Discrete}
+REVERSE: dict[str, Callable[[Plan], Reverse]] = {
+    "discrete": Discrete,
+    "gauss": Gauss,
+}
 FORWARD: dict[str, Callable[[Plan], Forward]] = {
     "forward": ContinuousForward,
     "forward-discrete": ForwardDiscrete,
