@@ -63,4 +63,10 @@ def load(problem: Problem, method: Method) -> Solver:
     usable, reason = available(method)
     if not usable:
         raise Unsupported(f"{method.name}: {reason}")
+    if problem.mass is not None and not method.mass_matrix:
+        able = ", ".join(other.name for other in methods().values() if other.mass_matrix)
+        raise Unsupported(
+            f"{problem.name} has a mass matrix, which {method.name} does not take; methods that "
+            f"do: {able or 'none'}"
+        )
     return import_module(f"adapters.{method.framework.replace('-', '_')}").build(problem, method)

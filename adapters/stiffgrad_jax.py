@@ -44,7 +44,10 @@ METHODS = tuple(
 )
 
 
-def _solve(rhs: Callable[..., Any], integrator: str, *args: Any) -> Any:
+Mass = tuple[tuple[float, ...], ...] | None
+
+
+def _solve(rhs: Callable[..., Any], mass: Mass, integrator: str, *args: Any) -> Any:
     """stiffgrad's solution at all of `ts` but the first; `args` is y0, p, rtol, atol, ts."""
     import jax.numpy as jnp
 
@@ -57,6 +60,7 @@ def _solve(rhs: Callable[..., Any], integrator: str, *args: Any) -> Any:
         ts,
         p,
         integrator=integrator,
+        mass=mass,
         rtol=rtol,
         atol=atol,
         max_steps=MAX_STEPS,
@@ -65,10 +69,15 @@ def _solve(rhs: Callable[..., Any], integrator: str, *args: Any) -> Any:
     return solution.ys[1:], (solution.status, stats.accepted, stats.attempted)
 
 
+def _mass(problem: Problem) -> Mass:
+    """The mass matrix in a form that can be hashed."""
+    return None if problem.mass is None else tuple(map(tuple, problem.mass.tolist()))
+
+
 @lru_cache(maxsize=16)
-def _forward_program(rhs: Callable[..., Any], integrator: str) -> Program:
+def _forward_program(rhs: Callable[..., Any], mass: Mass, integrator: str) -> Program:
     """The solve without a gradient, in either direction."""
-    return Program(lambda *args: _solve(rhs, integrator, *args))
+    return Program(lambda *args: _solve(rhs, mass, integrator, *args))
 
 
 def _gradient_program(problem: Problem, integrator: str) -> Program:
@@ -76,7 +85,7 @@ def _gradient_program(problem: Problem, integrator: str) -> Program:
     import jax.numpy as jnp
 
     def loss(*args: Any) -> Any:
-        ys, outcome = _solve(problem.rhs, integrator, *args)
+        ys, outcome = _solve(problem.rhs, _mass(problem), integrator, *args)
         return problem.loss.value(ys, jnp), outcome
 
     return Program(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
@@ -104,7 +113,7 @@ class StiffgradSolver(Solver):
     def __init__(self, problem: Problem, method: Method) -> None:
         super().__init__(problem, method)
         prepare()
-        self._forward = _forward_program(problem.rhs, method.integrator)
+        self._forward = _forward_program(problem.rhs, _mass(problem), method.integrator)
         self._gradient = _gradient_program(problem, method.integrator)
 
     @property

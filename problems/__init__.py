@@ -8,6 +8,7 @@ import os
 from problems._losses import FitLoss as FitLoss
 from problems._losses import LinearLoss as LinearLoss
 from problems._losses import Loss as Loss
+from problems._mass import consistent as consistent
 from problems._names import UnknownNameError as UnknownNameError
 from problems._names import nearest as nearest
 from problems._network import MassAction as MassAction

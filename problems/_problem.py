@@ -27,7 +27,7 @@ class ProblemError(ValueError):
 class Problem:
     """A stiff initial value problem with a scalar loss on its observed states.
 
-    y' = rhs(t, y, p), y(t0) = y0; L = loss(y at the observation times).
+    M y' = rhs(t, y, p), y(t0) = y0; L = loss(y at the observation times).
 
     Arguments:
         name: canonical name, variants included (`rober:t1=10`).
@@ -46,9 +46,13 @@ class Problem:
             derivatives of rhs where not given.
         exact: closed form (t, y0, p) -> y, shape (n,), real or complex, where there is one.
         invariants: rows w with w·y constant in time, shape (c, n).
+        mass: M, shape (n, n), constant; None for the identity. It may be singular, of index 1; y0
+            then satisfies the algebraic equations, and dL/dy0 is the derivative with the states in
+            M's null space slaved to the others by these.
         reference: name of the problem whose certified gradient this one's follows from by
             dL/dp = reference_p * dL/dp(reference), and so for y0 (the chain rule).
-        reference_p, reference_y0: those factors, shapes (m,) and (n,), or (1,) for all alike.
+        reference_p, reference_y0: those factors, shapes (m,) and (n,), or (1,) for all alike; for
+            y0 also a matrix (n, n), which multiplies the reference's dL/dy0 from the left.
     """
 
     name: str
@@ -71,12 +75,16 @@ class Problem:
     given_parameter_jacobian: Jacobian | None = None
     exact: Callable[[float, Array, Array], Array] | None = None
     invariants: tuple[tuple[float, ...], ...] = ()
+    mass: Array | None = None
     reference: str = ""
     reference_p: Array = field(default_factory=lambda: np.ones(1))
     reference_y0: Array = field(default_factory=lambda: np.ones(1))
 
     def __post_init__(self) -> None:
-        for name in ("y0", "p", "times", "y_scale", "p_scale", "reference_p", "reference_y0"):
+        names = ["y0", "p", "times", "y_scale", "p_scale", "reference_p", "reference_y0"]
+        if self.mass is not None:
+            names.append("mass")
+        for name in names:
             array = np.array(getattr(self, name), dtype=np.float64)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
@@ -90,10 +98,31 @@ class Problem:
             shape = getattr(self, name).shape
             if shape != (size,):
                 raise ProblemError(f"{self.name}: {name} has shape {shape}, expected ({size},)")
+        self._check_matrices()
         if not (np.all(np.diff(self.times) > 0) and self.times[0] > self.t0):
             raise ProblemError(
                 f"{self.name}: observation times must increase and lie after t0 = {self.t0}"
             )
+
+    def _check_matrices(self) -> None:
+        square = (self.n, self.n)
+        if self.mass is not None and not (
+            self.mass.shape == square and np.all(np.isfinite(self.mass))
+        ):
+            raise ProblemError(
+                f"{self.name}: mass has shape {self.mass.shape}, expected finite numbers of shape "
+                f"{square}"
+            )
+        allowed: dict[str, list[tuple[int, ...]]] = {
+            "reference_p": [(1,), (self.m,)],
+            "reference_y0": [(1,), (self.n,), square],
+        }
+        for name, shapes in allowed.items():
+            if getattr(self, name).shape not in shapes:
+                raise ProblemError(
+                    f"{self.name}: {name} has shape {getattr(self, name).shape}, expected one of "
+                    f"{shapes}"
+                )
 
     @property
     def n(self) -> int:
@@ -113,7 +142,14 @@ class Problem:
     @cached_property
     def program(self) -> Hashable:
         """Equal for problems that differ only in y0, p and scales: one compilation serves them."""
-        return (self.rhs, self.t0, self.times.tobytes(), self.loss, self.n, self.m)
+        mass = None if self.mass is None else self.mass.tobytes()
+        return (self.rhs, self.t0, self.times.tobytes(), self.loss, self.n, self.m, mass)
+
+    def y0_from_reference(self, gradient: Array) -> Array:
+        """dL/dy0, shape (n,), from that of the problem it follows from."""
+        if self.reference_y0.ndim == 2:
+            return self.reference_y0 @ gradient
+        return self.reference_y0 * gradient
 
     @cached_property
     def loss_scale(self) -> float:

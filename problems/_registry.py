@@ -1,4 +1,7 @@
-"""Names to problems: every file of this folder that has a `make` is a problem."""
+"""Names to problems: every file of this folder that has a `make` is a problem.
+
+A problem is called as its file, with hyphens for underscores.
+"""
 
 import inspect
 import pkgutil
@@ -16,7 +19,7 @@ from problems._variants import CHAIN_RULE, EXCLUSIVE, VARIANTS
 def problem_names() -> list[str]:
     """Base names of all problems, sorted."""
     found = (module.name for module in pkgutil.iter_modules(problems.__path__))
-    return sorted(name for name in found if not name.startswith("_"))
+    return sorted(name.replace("_", "-") for name in found if not name.startswith("_"))
 
 
 def variant_help(name: str) -> dict[str, str]:
@@ -44,16 +47,17 @@ def get_problem(name: str) -> Problem:
     module = _module(base)
     arguments, options, chosen = _sort_tokens(name, base, module, tokens)
     stem = ":".join([base, *arguments.values(), *options])
-    return _apply(module.make(stem, **arguments, **options), stem, chosen)
+    return _apply(module.make(stem, **arguments, **options), chosen)
 
 
 def _module(base: str) -> ModuleType:
     if base not in problem_names():
         raise nearest("problem", base, problem_names())
-    module = import_module(f"problems.{base}")
+    file = base.replace("-", "_")
+    module = import_module(f"problems.{file}")
     missing = _missing(module)
     if missing:
-        raise ProblemError(f"problems/{base}.py is no problem file: {missing}")
+        raise ProblemError(f"problems/{file}.py is no problem file: {missing}")
     return module
 
 
@@ -96,15 +100,14 @@ def _sort_tokens(
     return arguments, options, chosen
 
 
-def _apply(problem: Problem, stem: str, chosen: dict[str, str | None]) -> Problem:
-    name = reference = stem
+def _apply(problem: Problem, chosen: dict[str, str | None]) -> Problem:
     for key, variant in VARIANTS.items():
         if key not in chosen:
             continue
         value = chosen[key]
-        problem = variant.apply(problem, value)
         token = key if value is None else f"{key}={value}"
-        name += f":{token}"
+        name, reference = f"{problem.name}:{token}", problem.reference
         if key not in CHAIN_RULE:
             reference += f":{token}"
-    return replace(problem, name=name, reference=reference)
+        problem = replace(variant.apply(problem, value), name=name, reference=reference)
+    return problem

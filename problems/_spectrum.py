@@ -1,10 +1,12 @@
 """How stiff a problem is: the extreme eigenvalues of its Jacobian along the trajectory."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from problems._mass import consistent, modes, ordinary
 from problems._problem import Problem, ProblemError
 
 Array = NDArray[np.float64]
@@ -21,6 +23,7 @@ CONSERVED = 1e-6
 class Spectrum:
     """Eigenvalues of df/dy at t0 and at every observation time, real parts in 1/time.
 
+    With a mass matrix M those of the pencil (df/dy, M), the infinite ones left out.
     Arrays of shape (N + 1,): `times`; `fastest`, the real part largest in magnitude; `slowest`, the
     smallest that is not zero; `growing`, the largest positive one, or 0; `frequency`, the largest
     imaginary part; `conserved`, how many are zero; `index`, the stiffness index
@@ -48,8 +51,7 @@ def spectrum(problem: Problem) -> Spectrum:
     times = np.concatenate([[problem.t0], problem.times])
     states = _trajectory(problem, times)
     span = problem.t1 - problem.t0
-    jacobians = [problem.jacobian(t, y, problem.p) for t, y in zip(times, states, strict=True)]
-    rows = [_extremes(jacobian, span) for jacobian in jacobians]
+    rows = [_extremes(modes(problem, t, y), span) for t, y in zip(times, states, strict=True)]
     fastest, slowest, growing, frequency, conserved = np.array(rows).T
     ratio = np.full(times.shape, np.nan)
     np.divide(fastest, slowest, out=ratio, where=slowest != 0)
@@ -60,23 +62,23 @@ def spectrum(problem: Problem) -> Spectrum:
 def _trajectory(problem: Problem, times: Array) -> Array:
     from scipy.integrate import solve_ivp
 
+    slope, matrix = ordinary(problem, problem.p)
     solution = solve_ivp(
-        lambda t, y: problem.f(t, y, problem.p),
+        slope,
         (problem.t0, problem.t1),
-        problem.y0,
+        consistent(problem, problem.y0, problem.p),
         method="Radau",
         t_eval=times,
         rtol=RTOL,
         atol=ATOL_FACTOR * problem.y_scale,
-        jac=lambda t, y: problem.jacobian(t, y, problem.p),
+        jac=matrix,
     )
     if not solution.success:
         raise ProblemError(f"{problem.name}: no trajectory, {solution.message}")
     return solution.y.T
 
 
-def _extremes(jacobian: Array, span: float) -> tuple[float, float, float, float, int]:
-    values = np.linalg.eigvals(jacobian)
+def _extremes(values: NDArray[Any], span: float) -> tuple[float, float, float, float, int]:
     real = values.real[np.abs(values) * span > CONSERVED]
     conserved = values.size - real.size
     if real.size == 0:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from problems._losses import FitLoss, like
+from problems._mass import consistent, ordinary
 from problems._problem import Problem, ProblemError, log_spaced
 
 Array = NDArray[np.float64]
@@ -104,6 +105,11 @@ def fit(problem: Problem, value: str | None) -> Problem:
 
 
 def _perturbed_data(problem: Problem) -> Array:
+    """What is fitted, shape (N, n): the same for a problem and the one it is another form of."""
+    if problem.reference != problem.name:
+        from problems._registry import get_problem
+
+        return _perturbed_data(get_problem(problem.reference))
     generator = np.random.default_rng(FIT_SEED)
     p = problem.p * np.exp(FIT_PERTURBATION * generator.standard_normal(problem.m))
     ys = _states(problem, p)
@@ -118,15 +124,16 @@ def _states(problem: Problem, p: Array) -> Array:
         return np.stack([problem.exact(t, problem.y0, p) for t in problem.times])
     from scipy.integrate import solve_ivp
 
+    slope, matrix = ordinary(problem, p)
     solution = solve_ivp(
-        lambda t, y: problem.f(t, y, p),
+        slope,
         (problem.t0, problem.t1),
-        problem.y0,
+        consistent(problem, problem.y0, p),
         method="Radau",
         t_eval=problem.times,
         rtol=FIT_RTOL,
         atol=FIT_RTOL * 1e-4 * problem.y_scale,
-        jac=lambda t, y: problem.jacobian(t, y, p),
+        jac=matrix,
     )
     if not solution.success:
         raise ProblemError(f"{problem.name}: no data to fit, {solution.message}")
@@ -134,7 +141,11 @@ def _states(problem: Problem, p: Array) -> Array:
 
 
 def scaled(problem: Problem, value: str | None) -> Problem:
-    """States divided by their magnitudes, time by the span (Kim et al. 2021, eq. 13)."""
+    """States divided by their magnitudes, time by the span (Kim et al. 2021, eq. 13).
+
+    Every equation keeps its place: a mass matrix has its columns multiplied and its rows divided
+    by the magnitudes.
+    """
     _nothing("scaled", value)
     scale, span, t0 = problem.y_scale, problem.t1 - problem.t0, problem.t0
 
@@ -165,7 +176,8 @@ def scaled(problem: Problem, value: str | None) -> Problem:
         exact=exact if problem.exact is not None else None,
         invariants=tuple(tuple(np.asarray(w) * scale) for w in problem.invariants),
         atol_factor=SCALED_ATOL_FACTOR,
-        reference_y0=problem.reference_y0 * scale,
+        mass=None if problem.mass is None else problem.mass * scale / scale[:, None],
+        reference_y0=(problem.reference_y0.T * scale).T,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from problems import Problem
+from problems import Problem, consistent
 
 Array = NDArray[np.float64]
 
@@ -104,14 +104,18 @@ def finite_differences(
     """Differentiate `loss(y0, p)` along the directions by Richardson-extrapolated differences.
 
     `loss` is the method's own forward solve at `rtol`, so that what is differentiated is the
-    discrete map, step-size control included (numdifftools; Brodtkorb & D'Errico).
+    discrete map, step-size control included (numdifftools; Brodtkorb & D'Errico). With a mass
+    matrix every solve starts where the algebraic equations hold.
     """
     import numdifftools
 
+    def from_consistent(y0: Array, p: Array) -> float:
+        return loss(consistent(problem, y0, p), p)
+
     of_p, of_y0 = directions(problem)
     lines = (
-        lambda h: loss(problem.y0, problem.p + h * problem.p_scale * of_p),
-        lambda h: loss(problem.y0 + h * problem.y_scale * of_y0, problem.p),
+        lambda h: from_consistent(problem.y0, problem.p + h * problem.p_scale * of_p),
+        lambda h: from_consistent(problem.y0 + h * problem.y_scale * of_y0, problem.p),
     )
     slopes, errors = [], []
     for line in lines:

@@ -10,7 +10,7 @@ from problems import MassAction, Reaction, get_problem
 NAMES = (
     *("rober", "pollu", "linear:1e2", "relaxation:1e3"),
     *("rober:scaled", "rober:logp", "rober:scaled:logp", "pollu:scaled:logp"),
-    *("pollu:stiffness=10", "relaxation:1e3:scaled:logp"),
+    *("pollu:stiffness=10", "relaxation:1e3:scaled:logp", "rober-dae", "rober-dae:scaled:logp"),
 )
 
 
