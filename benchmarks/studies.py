@@ -44,7 +44,7 @@ def _measure(name: str) -> None:
     from filelock import FileLock
 
     from studies import _record, get_study
-    from suite.records import write_line
+    from suite.records import FIELDS, write_line
 
     study = get_study(name)
     record = _record.measure(study, True, Path.cwd() / "studies")
@@ -53,8 +53,9 @@ def _measure(name: str) -> None:
     with Path(f"{name}.json").open("w") as file:
         write_line(file, record)
     if target := os.environ.get(RECORDS_VARIABLE):
-        # a saved run tells its progress by these two, and checks the commit of every record
-        kept = {**record, "problem": name, "method": "study"}
+        # in the shape of a case, for what reads a run's records reads them all
+        shape = {"problem": name, "method": "study", "status": "ok", "reason": ""}
+        kept = {**dict.fromkeys(FIELDS), **record, **shape, "run": Path(target).stem}
         with FileLock(Path(target).with_suffix(".lock")), open(target, "a") as file:
             write_line(file, kept)
 

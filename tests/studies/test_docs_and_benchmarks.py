@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import studies as tracked
 from studies import _docs, _record, get_study, study_names
+from suite import records
 
 
 def test_the_page_is_that_of_the_last_full_runs():
@@ -66,6 +67,16 @@ def test_a_study_is_run_once_for_all_its_numbers(tmp_path, monkeypatch):
     assert math.isnan(benchmark.track_reversibility_error("scipy/bdf", 1e-6))
     assert math.isnan(benchmark.track_reversibility_error("scipy/bdf", 1e-10))
     assert runs == ["reversibility-rober"]
+
+
+def test_a_measured_study_is_kept_where_a_saved_run_looks_for_it(extra, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(tracked.RECORDS_VARIABLE, str(tmp_path / "records.jsonl"))
+    assert tracked.study_record("tiny")["numbers"] == {"value": "inf"}
+    (kept,) = records.read(tmp_path / "records.jsonl")
+    assert set(records.FIELDS) <= set(kept)
+    assert (kept["problem"], kept["method"], kept["run"]) == ("tiny", "study", "records")
+    assert len(kept["verdicts"]) == 4
 
 
 def test_a_study_that_was_begun_and_never_ended_is_not_run_again(tmp_path, monkeypatch):
