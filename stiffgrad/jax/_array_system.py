@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import lu_factor, lu_solve
 
+from stiffgrad.jax._array_coupled import ArrayCoupled
 from stiffgrad.jax._flatten import Traced
 
 Loop = TypeVar("Loop", bound=Callable[..., Any])
@@ -47,30 +48,33 @@ class ArraySystem:
         return True
 
     def rhs(self, t: jax.Array, y: jax.Array, p: jax.Array) -> jax.Array:
-        return _over_lanes(self._f, y)(t, y, p)
+        return over_lanes(self._f, y)(t, y, p)
 
     def linearise(
         self, t: jax.Array, y: jax.Array, p: jax.Array
     ) -> tuple[jax.Array, jax.Array | None]:
-        jacobian = _over_lanes(self._jacobian, y)(t, y, p)
-        return jacobian, _over_lanes(self._f_t, y)(t, y, p) if self.timed else None
+        jacobian = over_lanes(self._jacobian, y)(t, y, p)
+        return jacobian, over_lanes(self._f_t, y)(t, y, p) if self.timed else None
 
     def _f_t(self, t: jax.Array, y: jax.Array, p: jax.Array) -> jax.Array:
         return jax.jvp(lambda s: self._f(s, y, p), (t,), (jnp.ones_like(t),))[1]
 
+    @property
+    def mass_matrix(self) -> jax.Array:
+        """M, the identity included."""
+        return jnp.asarray(np.eye(self.n) if self.mass is None else self.mass, self.dtype)
+
     def factor(self, jacobian: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
-        mass = jnp.asarray(np.eye(self.n) if self.mass is None else self.mass, self.dtype)
-
         def one(j: jax.Array, d: jax.Array) -> tuple[jax.Array, jax.Array]:
-            return lu_factor(d * mass - j)
+            return lu_factor(d * self.mass_matrix - j)
 
-        return _over_lanes(one, jacobian, base=2)(jacobian, shift)
+        return over_lanes(one, jacobian, base=2)(jacobian, shift)
 
     def solve(self, factors: Any, b: jax.Array) -> jax.Array:
-        return _over_lanes(lambda lu, p, x: lu_solve((lu, p), x), b)(*factors, b)
+        return over_lanes(lambda lu, p, x: lu_solve((lu, p), x), b)(*factors, b)
 
     def solve_transposed(self, factors: Any, b: jax.Array) -> jax.Array:
-        return _over_lanes(lambda lu, p, x: lu_solve((lu, p), x, trans=1), b)(*factors, b)
+        return over_lanes(lambda lu, p, x: lu_solve((lu, p), x, trans=1), b)(*factors, b)
 
     def backward_error(
         self, jacobian: jax.Array, shift: jax.Array, factors: Any, x: jax.Array, b: jax.Array
@@ -78,6 +82,9 @@ class ArraySystem:
         pivots = jnp.diagonal(factors[0], axis1=0, axis2=1)
         singular = jnp.any(pivots == 0, axis=-1)
         return jnp.where(singular, jnp.inf, jnp.zeros_like(shift))
+
+    def coupled(self, inverse: np.ndarray) -> ArrayCoupled:
+        return ArrayCoupled(self.mass, inverse, self.n, self.dtype)
 
     def rhs_vjp(
         self, t: jax.Array, y: jax.Array, p: jax.Array, v: jax.Array
@@ -87,7 +94,7 @@ class ArraySystem:
                 return tuple(jnp.split(self._vjp(t, y, p, v), [self.n]))
             return jax.vjp(lambda y, p: self._f(t, y, p), y, p)[1](v)
 
-        return _over_lanes(one, y)(t, y, p, v)
+        return over_lanes(one, y)(t, y, p, v)
 
     def apply_mass(self, v: jax.Array) -> jax.Array:
         return v if self.mass is None else jnp.asarray(self.mass, self.dtype) @ v
@@ -104,7 +111,7 @@ class ArraySystem:
         def one(t: Any, y: Any, p: Any, y_dot: Any, p_dot: Any) -> jax.Array:
             return jax.jvp(lambda y, p: self._f(t, y, p), (y, p), (y_dot, p_dot))[1]
 
-        return _over_lanes(one, y)(t, y, p, y_dot, p_dot)
+        return over_lanes(one, y)(t, y, p, y_dot, p_dot)
 
     def linearise_jvp(
         self,
@@ -122,7 +129,7 @@ class ArraySystem:
 
             return jax.jvp(moved, (y, p), (y_dot, p_dot))[1]
 
-        applied, f_t_dot = _over_lanes(one, y)(t, y, p, u, y_dot, p_dot)
+        applied, f_t_dot = over_lanes(one, y)(t, y, p, u, y_dot, p_dot)
         return applied, f_t_dot if self.timed else None
 
     def _apply_jacobian(self, t: jax.Array, y: jax.Array, p: jax.Array, u: jax.Array) -> jax.Array:
@@ -143,7 +150,7 @@ class ArraySystem:
     ) -> tuple[jax.Array, jax.Array]:
         if w is None:
             w = jnp.zeros_like(y)
-        return _over_lanes(jax.grad(self._contraction, argnums=(1, 2)), y)(t, y, p, u, v, w)
+        return over_lanes(jax.grad(self._contraction, argnums=(1, 2)), y)(t, y, p, u, v, w)
 
     def _contraction(
         self,
@@ -164,7 +171,7 @@ def _as_function(closed: jex.ClosedJaxpr) -> Callable[..., jax.Array]:
     return lambda *args: function(*args)[0]
 
 
-def _over_lanes(fun: Callable[..., Any], like: jax.Array, base: int = 1) -> Callable[..., Any]:
+def over_lanes(fun: Callable[..., Any], like: jax.Array, base: int = 1) -> Callable[..., Any]:
     """`fun` mapped over the trailing lane axis, where `like` has one beyond its `base` axes."""
     return jax.vmap(fun, in_axes=-1, out_axes=-1) if like.ndim > base else fun
 

@@ -8,7 +8,7 @@ so a user of the plan must check the solutions.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from stiffgrad.jax._graph import Graph
 
@@ -35,17 +35,24 @@ class Elimination:
         return sum(len(r) * (1 + len(c)) for r, c in zip(self.lower, self.upper, strict=True))
 
 
-def plan(pattern: Iterable[Position], n: int) -> Elimination:
-    """Elimination of an n x n matrix with entries at `pattern` and on the whole diagonal."""
+def plan(pattern: Iterable[Position], n: int, late: Collection[int] = ()) -> Elimination:
+    """Elimination of an n x n matrix with entries at `pattern` and on the whole diagonal.
+
+    The pivots in `late` come after all others.
+    """
     rows: list[set[int]] = [{i} for i in range(n)]
     columns: list[set[int]] = [{i} for i in range(n)]
     for i, j in pattern:
         rows[i].add(j)
         columns[j].add(i)
+
+    def fill(k: int) -> int:
+        return (len(rows[k]) - 1) * (len(columns[k]) - 1)
+
     order, lower, upper = [], [], []
     left = set(range(n))
     while left:
-        pivot = min(left, key=lambda k: ((len(rows[k]) - 1) * (len(columns[k]) - 1), k))
+        pivot = min(left, key=lambda k: (k in late, fill(k), k))
         left.remove(pivot)
         below, right = sorted(columns[pivot] & left), sorted(rows[pivot] & left)
         for i in below:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from stiffgrad.jax._coupled import Coupled
 from stiffgrad.jax._method import Method
 from stiffgrad.jax._rosenbrock import Rosenbrock
 from stiffgrad.jax._runge_kutta import RungeKutta
@@ -13,5 +14,8 @@ from stiffgrad.jax.integrators import ROSENBROCK, RUNGE_KUTTA
 
 INTEGRATORS: dict[str, Callable[[System], Method]] = {
     **{name: partial(Rosenbrock, tableau) for name, tableau in ROSENBROCK.items()},
-    **{name: partial(RungeKutta, tableau) for name, tableau in RUNGE_KUTTA.items()},
+    **{
+        name: partial(Coupled if tableau.coupled else RungeKutta, tableau)
+        for name, tableau in RUNGE_KUTTA.items()
+    },
 }

@@ -16,6 +16,8 @@ from stiffgrad.jax._compile import one_function
 from stiffgrad.jax._flatten import Traced
 from stiffgrad.jax._graph import Graph
 from stiffgrad.jax._program import Groups, Program
+from stiffgrad.jax._scalar_coupled import ScalarCoupled
+from stiffgrad.jax._scalar_linear import ScalarLinear
 from stiffgrad.jax._scalarise import interpret
 from stiffgrad.jax._stacks import row
 
@@ -105,38 +107,12 @@ class ScalarSystem:
         for place, entry in zip(self._pattern, entries, strict=True):
             old = matrix.get(place)
             matrix[place] = graph.neg(entry) if old is None else graph.sub(old, entry)
-        plan = _elimination.plan(list(matrix), self.n)
-        made = _elimination.factor(graph, plan, matrix, graph.constant(1, self.dtype))
-        self._factor = Program(graph, made.nodes(), self._with_entries(entries, shift=shift))
-        names = self._inputs("F", len(made.nodes()))
-        given = made.rename(names)
-        b = self._inputs("b", self.n)
-        groups: Groups = {"F": names, "b": b}
-        self._solve = Program(graph, _elimination.solve(graph, plan, given, b), groups)
-        transposed = _elimination.solve_transposed(graph, plan, given, b)
-        self._solve_transposed = Program(graph, transposed, groups)
-        self._build_residual(matrix, entries, shift, b)
-
-    def _build_residual(
-        self, matrix: dict[tuple[int, int], int], entries: list[int], shift: int, b: list[int]
-    ) -> None:
-        graph = self._graph
-        x = self._inputs("x", self.n)
-        residual = list(b)
-        size = [self._absolute(node) for node in b]
-        for (i, j), entry in matrix.items():
-            product = graph.mul(entry, x[j])
-            residual[i] = graph.sub(residual[i], product)
-            size[i] = graph.add(size[i], self._absolute(product))
-        groups = self._with_entries(entries, shift=shift, x=x, b=b)
-        self._residual = Program(graph, [*residual, *size], groups)
+        given = self._with_entries(entries, shift=shift)
+        self._linear = ScalarLinear(graph, matrix, self.n, given, self.dtype)
 
     def _with_entries(self, entries: list[int], **groups: int | list[int]) -> Groups:
         """Input groups with the Jacobian's entries, which a vanishing Jacobian does not have."""
         return {"J": entries, **groups} if entries else groups
-
-    def _absolute(self, node: int) -> int:
-        return self._graph.apply(lax.abs_p, (node,), {}, self.dtype)
 
     @property
     def _state(self) -> Groups:
@@ -218,10 +194,7 @@ class ScalarSystem:
         programs = (
             self._rhs,
             self._linearise,
-            self._factor,
-            self._solve,
-            self._solve_transposed,
-            self._residual,
+            self._linear,
             self._rhs_vjp,
             self._outer,
             self._linearise_vjp,
@@ -249,21 +222,21 @@ class ScalarSystem:
         return {"J": jacobian} if self._pattern else {}
 
     def factor(self, jacobian: jax.Array, shift: jax.Array) -> jax.Array:
-        return self._factor(**self._entries(jacobian), shift=shift)
+        return self._linear.factor(**self._entries(jacobian), shift=shift)
 
     def solve(self, factors: jax.Array, b: jax.Array) -> jax.Array:
-        return self._solve(F=factors, b=b)
+        return self._linear.solve(factors, b)
 
     def solve_transposed(self, factors: jax.Array, b: jax.Array) -> jax.Array:
-        return self._solve_transposed(F=factors, b=b)
+        return self._linear.solve_transposed(factors, b)
 
     def backward_error(
         self, jacobian: jax.Array, shift: jax.Array, factors: Any, x: jax.Array, b: jax.Array
     ) -> jax.Array:
-        found = self._residual(**self._entries(jacobian), shift=shift, x=x, b=b)
-        residual = lax.slice_in_dim(found, 0, self.n)
-        size = lax.slice_in_dim(found, self.n, 2 * self.n)
-        return jnp.max(jnp.abs(residual) / jnp.where(size == 0, 1, size), axis=0)
+        return self._linear.backward_error(x, b, **self._entries(jacobian), shift=shift)
+
+    def coupled(self, inverse: np.ndarray) -> ScalarCoupled:
+        return ScalarCoupled(self._graph, self._pattern, self.mass, inverse, self.n, self.dtype)
 
     def apply_mass(self, v: jax.Array) -> jax.Array:
         return v if self.mass is None else self._mass_programs[0](v=v)

@@ -16,6 +16,31 @@ import numpy as np
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
+class Coupled(Protocol):
+    """Linear systems of all stages of a fully implicit method together.
+
+    Their matrix is `W = A^-1 x M / h - diag(J_1, ..., J_s)`, in s x s blocks; vectors have the
+    stage on a leading axis, (s, n, *lanes).
+    """
+
+    def factor(self, jacobians: Any, h: jax.Array) -> Any:
+        """Factors of W.
+
+        jacobians are those of :meth:`System.linearise`, in its form, the stage on a leading axis.
+        """
+
+    def solve(self, factors: Any, b: jax.Array) -> jax.Array:
+        """Solution of `W x = b`."""
+
+    def solve_transposed(self, factors: Any, b: jax.Array) -> jax.Array:
+        """Solution of `W^T x = b`."""
+
+    def backward_error(
+        self, jacobians: Any, h: jax.Array, factors: Any, x: jax.Array, b: jax.Array
+    ) -> jax.Array:
+        """As :meth:`System.backward_error`."""
+
+
 class System(Protocol):
     """A problem M y' = f(t, y, p) with its derivatives and linear systems."""
 
@@ -57,6 +82,9 @@ class System(Protocol):
         The componentwise relative backward error (Oettli and Prager, Numerische Mathematik 6,
         1964) where the elimination did not pivot; infinite where W is singular to working accuracy.
         """
+
+    def coupled(self, inverse: np.ndarray) -> Coupled:
+        """The linear systems of a method whose coefficients A, (s, s), have this inverse."""
 
     def apply_mass(self, v: jax.Array) -> jax.Array:
         """`M v`."""

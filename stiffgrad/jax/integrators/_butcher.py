@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.polynomial import Polynomial
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -138,3 +139,19 @@ def _trees(a: np.ndarray, c: np.ndarray) -> list[tuple[int, np.ndarray, float]]:
         (4, a @ c**2, 12.0),
         (4, a @ ac, 24.0),
     ]
+
+
+def collocation(c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A, b and dense output of the collocation method with nodes c.
+
+    The collocation polynomial is the dense output (Hairer and Wanner, Solving Ordinary
+    Differential Equations II, section IV.5 and theorem II.7.7 of volume I).
+    """
+    integrals = []
+    for i in range(len(c)):
+        others = np.delete(c, i)
+        basis = Polynomial.fromroots(others) / np.prod(c[i] - others)
+        integrals.append(basis.integ())
+    a = np.array([[integral(node) for integral in integrals] for node in c])
+    b = a[-1] if c[-1] == 1 else np.array([integral(1.0) for integral in integrals])
+    return a, b, np.array([integral.coef[1:] for integral in integrals]).T

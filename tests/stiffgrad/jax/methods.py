@@ -63,7 +63,12 @@ def walk(solver):
         state = solver.begin(jnp.zeros(()), y)
         return jax.lax.fori_loop(0, count, body, state)[: len(y)]
 
-    return jax.jit(run)
+    return compiled(solver, run)
+
+
+def compiled(solver, fun):
+    """`fun` as the solver itself compiles its loops, which is also the fastest to compile."""
+    return jax.jit(lambda *args: solver.system.compiled(fun)(*args))
 
 
 def observed_order(solver, counts, end=0.5):
@@ -71,7 +76,8 @@ def observed_order(solver, counts, end=0.5):
     p = jnp.array([3.0])
     y = jnp.array([2.0, 0.0])
     run, truth = walk(solver), exact(y, p, 0.0, end)
-    errors = [np.linalg.norm(run(count, end, y, p) - truth) for count in counts]
+    end = jnp.asarray(end)
+    errors = [np.linalg.norm(run(jnp.asarray(count), end, y, p) - truth) for count in counts]
     return np.log(errors[0] / errors[1]) / np.log(counts[1] / counts[0])
 
 
@@ -86,7 +92,6 @@ def check_derivatives(solver, state, t=0.3, h=0.07, rtol=1e-9):
     state_dot, p_dot, out = (jnp.asarray(rng.normal(size=len(x))) for x in (state, p, state))
     degree = solver.dense_degree
 
-    @jax.jit
     def both(state, p, state_dot, p_dot, out, terms_bar):
         def step(state, p):
             found = solver.step(t, h, state, p)
@@ -99,7 +104,8 @@ def check_derivatives(solver, state, t=0.3, h=0.07, rtol=1e-9):
         return through, found, pulled, plain
 
     terms_bar = jnp.asarray(rng.normal(size=(degree, solver.system.n))) if degree else None
-    through, found, pulled, plain = both(state, p, state_dot, p_dot, out, terms_bar)
+    run = compiled(solver, both)
+    through, found, pulled, plain = run(state, p, state_dot, p_dot, out, terms_bar)
     for a, b in zip(found, through, strict=True):
         if b is not None:
             np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
@@ -114,18 +120,25 @@ def _check_product(forward, pulled, dots):
     assert abs(forward - parts.sum()) < 1e-10 * np.abs(parts).sum()
 
 
-def dense_error(solver, h, theta=0.4):
-    """Error of one step's dense output."""
-    step = jax.jit(lambda h: solver.step(jnp.asarray(0.3), h, Y, P))
-    terms = step(jnp.asarray(h)).terms
-    return np.linalg.norm(_dense.value(Y, terms, theta) - exact(Y, P, 0.3, 0.3 + theta * h))
+def dense_errors(solver, sizes, theta=0.3):
+    """Errors of one step's dense output; and how far it ends from the step."""
+    step = compiled(solver, lambda h, y, p: solver.step(jnp.asarray(0.3), h, y, p))
+    found = [step(jnp.asarray(h), Y, P) for h in sizes]
+    errors = [
+        np.linalg.norm(
+            np.asarray(_dense.value(Y, s.terms, theta)) - exact(Y, P, 0.3, 0.3 + theta * h)
+        )
+        for s, h in zip(found, sizes, strict=True)
+    ]
+    return errors, np.abs(Y + found[0].terms.sum(axis=0) - found[0].state).max()
 
 
 def stability(solver):
     """R(z) and R'(z) of one step of size 1, R'(z) by the method's own pullback."""
 
-    def one(z):
-        args = jnp.zeros(()), jnp.ones(()), jnp.ones(1), z[None]
-        return solver.step(*args).state[0], solver.pullback(*args, jnp.ones(1))[1][0]
+    def one(z, y):
+        args = jnp.zeros(()), jnp.ones(()), y, z
+        return solver.step(*args).state[0], solver.pullback(*args, y)[1][0]
 
-    return jax.jit(one)
+    run = compiled(solver, one)
+    return lambda z: run(jnp.full(1, z), jnp.ones(1))

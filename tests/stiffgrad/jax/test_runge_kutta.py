@@ -22,17 +22,20 @@ def test_order_on_a_nonlinear_driven_problem(name):
     assert methods.observed_order(solver, counts, end) == pytest.approx(solver.order, abs=0.3)
 
 
-COUNTS = dict.fromkeys((1, 2), ((128, 256), 0.5)) | dict.fromkeys((3, 4, 5, 6), ((24, 48), 0.5))
+COUNTS = {
+    **dict.fromkeys((1, 2), ((128, 256), 0.5)),
+    **dict.fromkeys((3, 4, 5), ((24, 48), 0.5)),
+    6: ((6, 12), 0.5),
+}
 
 
 @pytest.mark.parametrize("name", RUNGE_KUTTA)
 def test_dense_output_has_its_order_and_ends_at_the_solution(name):
     solver = methods.make(name)
     order = DENSE_ORDERS.get(name, solver.dense_degree)
-    errors = [methods.dense_error(solver, h) for h in (0.02, 0.01)]
+    errors, gap = methods.dense_errors(solver, (0.02, 0.01))
     assert np.log2(errors[0] / errors[1]) == pytest.approx(order + 1, abs=0.35)
-    step = solver.step(jnp.asarray(0.3), jnp.asarray(0.04), methods.Y, methods.P)
-    np.testing.assert_allclose(methods.Y + step.terms.sum(axis=0), step.state, rtol=1e-12)
+    assert gap < 1e-12
 
 
 # Cubics on a method of order 2, and a polynomial beyond the order of the stages.
@@ -42,8 +45,8 @@ DENSE_ORDERS = {"trapezoid": 2, "tr-bdf2": 2}
 @pytest.mark.parametrize("name", ADAPTIVE)
 def test_error_estimate_has_its_order(name):
     solver = methods.make(name)
-    step = jax.jit(lambda h: solver.step(jnp.asarray(0.3), h, methods.Y, methods.P).error)
-    sizes = [np.linalg.norm(step(h)) for h in (2e-2, 1e-2)]
+    step = methods.compiled(solver, lambda h, y, p: solver.step(h, h, y, p).error)
+    sizes = [np.linalg.norm(step(jnp.asarray(h), methods.Y, methods.P)) for h in (2e-2, 1e-2)]
     order = RUNGE_KUTTA[name].error_order
     assert np.log2(sizes[0] / sizes[1]) == pytest.approx(order + 1, abs=0.35)
 
@@ -51,8 +54,8 @@ def test_error_estimate_has_its_order(name):
 @pytest.mark.parametrize("name", STIFF)
 def test_error_estimate_stays_bounded_where_the_problem_is_stiff(name):
     solver = methods.make(name, methods.linear, [1.0], [1.0])
-    step = jax.jit(lambda z: solver.step(jnp.zeros(()), jnp.ones(()), jnp.ones(1), z[None]).error)
-    assert abs(step(-1e8)[0]) < 10
+    step = methods.compiled(solver, lambda h, y, z: solver.step(h, h, y, z).error)
+    assert abs(step(jnp.ones(()), jnp.ones(1), jnp.full(1, -1e8))[0]) < 10
 
 
 def from_tableau(name, z):
@@ -80,6 +83,27 @@ CLOSED = {
     "sdirk2": of_sdirk2,
     "tr-bdf2": of_sdirk2,
     "euler": lambda z: (1 + z, 1.0),
+    "radau3": lambda z: (
+        2 * (z + 3) / (z**2 - 4 * z + 6),
+        -2 * (z**2 + 6 * z - 18) / (z**2 - 4 * z + 6) ** 2,
+    ),
+    "radau5": lambda z: (
+        -3 * (z**2 + 8 * z + 20) / (z**3 - 9 * z**2 + 36 * z - 60),
+        3 * (z**4 + 16 * z**3 - 48 * z**2 - 240 * z + 1200) / (z**3 - 9 * z**2 + 36 * z - 60) ** 2,
+    ),
+    "gauss4": lambda z: (
+        (z**2 + 6 * z + 12) / (z**2 - 6 * z + 12),
+        -12 * (z**2 - 12) / (z**2 - 6 * z + 12) ** 2,
+    ),
+    "gauss6": lambda z: (
+        -(z**3 + 12 * z**2 + 60 * z + 120) / (z**3 - 12 * z**2 + 60 * z - 120),
+        24 * (z**4 - 30 * z**2 + 600) / (z**3 - 12 * z**2 + 60 * z - 120) ** 2,
+    ),
+    "lobatto-iiic2": lambda z: (2 / (z**2 - 2 * z + 2), 4 * (1 - z) / (z**2 - 2 * z + 2) ** 2),
+    "lobatto-iiic3": lambda z: (
+        -6 * (z + 4) / (z**3 - 6 * z**2 + 18 * z - 24),
+        12 * (z**3 + 3 * z**2 - 24 * z + 48) / (z**3 - 6 * z**2 + 18 * z - 24) ** 2,
+    ),
     **dict.fromkeys(("heun", "midpoint", "ralston"), lambda z: (1 + z + z**2 / 2, 1 + z)),
 }
 
@@ -87,11 +111,11 @@ CLOSED = {
 @pytest.mark.parametrize("name", RUNGE_KUTTA)
 def test_stability_function_and_its_derivative(name):
     one = methods.stability(methods.make(name, methods.linear, [1.0], [1.0]))
-    for z in (-0.3, -3.0, -40.0, *([-1e5] if name in IMPLICIT else [])):
+    for z in (-0.3, -2.9, -40.0, *([-1e5] if name in IMPLICIT else [])):
         found = one(z)
         np.testing.assert_allclose(found, from_tableau(name, z), rtol=1e-6, atol=1e-10)
         if name in CLOSED:
-            np.testing.assert_allclose(found, CLOSED[name](z), rtol=1e-9)
+            np.testing.assert_allclose(found, CLOSED[name](z), rtol=1e-9, atol=1e-16)
 
 
 @pytest.mark.parametrize("name", ["backward-euler", "sdirk2"])
@@ -102,7 +126,8 @@ def test_strongly_damped_derivatives_keep_their_digits(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "engine"), [*((name, "scalar") for name in RUNGE_KUTTA), ("kvaerno5", "array")]
+    ("name", "engine"),
+    [*((name, "scalar") for name in RUNGE_KUTTA), ("kvaerno5", "array"), ("radau3", "array")],
 )
 def test_the_derivatives_of_a_step(name, engine):
     methods.check_derivatives(methods.make(name, engine=engine), methods.Y)
@@ -142,7 +167,8 @@ def test_dense_output_and_the_array_engine_through_solve():
     expected = jax.grad(lambda p: jnp.sum(cases.forced_solution(times, 1.7, p)))(p)
     for options in (
         {"integrator": "kvaerno5", "observe": "dense"},
-        {"integrator": "kvaerno5", "engine": "array"},
+        {"integrator": "radau5", "engine": "array"},
+        {"integrator": "radau5", "observe": "dense"},
         {"integrator": "tsit5", "observe": "dense"},
     ):
         np.testing.assert_allclose(
@@ -150,12 +176,13 @@ def test_dense_output_and_the_array_engine_through_solve():
         )
 
 
-def test_vmap_equals_a_loop():
+@pytest.mark.parametrize("name", ["kvaerno5", "radau3"])
+def test_vmap_equals_a_loop(name):
     times = jnp.array([0.0, 0.5, 1.0])
     ps = jnp.array([[50.0, 1.2, 0.7], [3.0, 0.2, 2.0], [900.0, 1.0, 1.0]])
 
     def final(p):
-        options = {"integrator": "kvaerno5", "rtol": 1e-6, "atol": 1e-8}
+        options = {"integrator": name, "rtol": 1e-6, "atol": 1e-8}
         return solve(cases.forced, 1.7, times, p, **options).ys[-1]
 
     one = jax.jit(jax.value_and_grad(final))
@@ -169,9 +196,9 @@ def constrained(t, y, p):
     return jnp.stack([-p[0] * y[0], y[0] ** 2 - y[1]])
 
 
-@pytest.mark.parametrize("name", ["sdirk2", "backward-euler"])
+@pytest.mark.parametrize("name", ["sdirk2", "radau3", "lobatto-iiic3"])
 def test_singular_mass_matrices(name):
-    steps = {"steps": 4000} if name == "backward-euler" else {}
+    steps = {"steps": 40} if name == "lobatto-iiic3" else {}
 
     def last(p):
         ys = solve(
