@@ -1,5 +1,8 @@
 """The choice of engine, what it does to the compiled program, and its guard."""
 
+from functools import partial
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,10 +75,80 @@ def test_every_elementwise_operation_compiles_and_differentiates():
 
     def final(p, engine):
         options = {"integrator": "rosenbrock23", "rtol": 1e-4, "engine": engine}
-        return solve(rhs, jnp.ones(2), TIMES, p, **options).ys[-1, 0]
+        return solve(rhs, jnp.ones(1), TIMES, p, **options).ys[-1, 0]
 
-    scalar, array = (jax.value_and_grad(final)(1.0, e) for e in ("scalar", "array"))
+    scalar, inline, array = (
+        jax.value_and_grad(final)(1.0, e) for e in ("scalar", "inline", "array")
+    )
     np.testing.assert_allclose(scalar, array, rtol=1e-8)
+    np.testing.assert_allclose(inline, array, rtol=1e-8)
+
+
+def network(t, y, p):
+    """A small neural network with decay, too many operations to write out."""
+    for weights, bias in p:
+        y = jax.nn.gelu(weights @ y + bias)
+    return y - jnp.array([1.0, 30.0, 900.0]) * y[::-1]
+
+
+def weights(*hidden):
+    rng = np.random.default_rng(5)
+    return [
+        (rng.normal(size=(o, i)) / np.sqrt(i), 0.1 * rng.normal(size=o))
+        for i, o in pairwise([3, *hidden, 3])
+    ]
+
+
+def test_a_small_network_is_inline_and_agrees_with_arrays():
+    y0, times = jnp.array([1.0, 0.5, -0.2]), jnp.linspace(0.0, 0.1, 4)
+
+    def loss(p, y0, engine):
+        solution = solve(network, y0, times, p, engine=engine)
+        return jnp.sum(solution.ys**2), solution.stats
+
+    grad = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    (value, stats), found = jax.jit(lambda p: grad(p, y0, "auto"))(weights(8, 8, 8))
+    assert stats.engine == "inline"
+    (other, _), expected = jax.jit(lambda p: grad(p, y0, "array"))(weights(8, 8, 8))
+    assert value == pytest.approx(float(other), rel=1e-12)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-12)
+
+
+def test_lanes_of_the_inline_engine_equal_a_loop():
+    starts = jnp.array([[1.0, 0.5, -0.2], [0.3, -0.4, 2.0]])
+
+    def grad(y0):
+        return jax.grad(
+            lambda y: jnp.sum(solve(network, y, TIMES, weights(4), engine="inline").ys[-1])
+        )(y0)
+
+    mapped = jax.jit(jax.vmap(grad))(starts)
+    np.testing.assert_allclose(mapped, jax.jit(partial(jax.lax.map, grad))(starts), rtol=1e-9)
+
+
+def test_the_inverse_of_the_inline_engine_pivots():
+    from stiffgrad.jax._inline_system import inverse, refined
+
+    rng = np.random.default_rng(2)
+    matrix = jnp.asarray(rng.normal(size=(6, 6)) * np.logspace(-6, 6, 6)[:, None])
+    matrix = matrix.at[0, 0].set(0.0)
+    x = rng.normal(size=6)
+    np.testing.assert_allclose(refined(inverse(matrix), matrix, matrix @ x), x, rtol=1e-9)
+    singular = jnp.ones((3, 3))
+    assert not np.isfinite(inverse(singular)).all()
+
+
+@pytest.mark.parametrize(
+    ("rhs", "reason"),
+    [
+        (lambda t, y, p: jnp.sort(y), "sort"),
+        (lambda t, y, p: y @ jnp.ones((20, 20)), "product of matrices with 400 terms"),
+    ],
+)
+def test_what_the_inline_engine_cannot_hold_is_an_error(rhs, reason):
+    with pytest.raises(ArgumentError, match=reason):
+        solve(rhs, jnp.ones(20), TIMES, None, engine="inline")
 
 
 def test_elimination_without_pivoting_agrees_with_lapack_where_a_pivot_can_come_near_zero():

@@ -1,0 +1,248 @@
+"""The inline engine: vectors as they were written, in a loop compiled as one native function.
+
+For small systems whose right-hand side has too many operations to be written out one by one, such
+as neural networks: products of matrices become sums of products, and the linear systems are solved
+with an inverse by Gauss-Jordan elimination with pivoting, so that nothing in a step has to leave
+the function for a library.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.extend.core as jex
+import jax.numpy as jnp
+from jax import lax
+
+from stiffgrad.jax._array_system import ArraySystem, Loop, over_lanes
+from stiffgrad.jax._compile import one_function
+from stiffgrad.jax._flatten import Traced
+
+# What a native function can be made of, as far as right-hand sides use it.
+_KNOWN = frozenset(
+    {
+        "abs",
+        "acos",
+        "acosh",
+        "add",
+        "add_any",
+        "and",
+        "asin",
+        "asinh",
+        "atan",
+        "atan2",
+        "atanh",
+        "broadcast_in_dim",
+        "cbrt",
+        "ceil",
+        "clamp",
+        "concatenate",
+        "convert_element_type",
+        "copy",
+        "cos",
+        "cosh",
+        "div",
+        "dot_general",
+        "eq",
+        "erf",
+        "erf_inv",
+        "erfc",
+        "exp",
+        "exp2",
+        "expand_dims",
+        "expm1",
+        "floor",
+        "ge",
+        "gt",
+        "integer_pow",
+        "iota",
+        "is_finite",
+        "le",
+        "log",
+        "log1p",
+        "logistic",
+        "lt",
+        "max",
+        "min",
+        "mul",
+        "ne",
+        "neg",
+        "not",
+        "or",
+        "pad",
+        "pow",
+        "reduce_max",
+        "reduce_min",
+        "reduce_prod",
+        "reduce_sum",
+        "rem",
+        "reshape",
+        "rev",
+        "round",
+        "rsqrt",
+        "select_n",
+        "sign",
+        "sin",
+        "sinh",
+        "slice",
+        "split",
+        "sqrt",
+        "square",
+        "squeeze",
+        "stop_gradient",
+        "sub",
+        "tan",
+        "tanh",
+        "transpose",
+        "xor",
+        "pjit",
+        "jit",
+        "closed_call",
+    }
+)
+
+
+# XLA hands larger sums to a library, which a native function cannot call (seen from 500 on).
+_LARGEST_SUM = 256
+
+
+def reason_against(traced: Traced) -> str:
+    """Why the engine cannot take a problem; empty where it can."""
+    for closed in (traced.rhs, traced.jacobian, traced.vjp):
+        against = "" if closed is None else _against(closed.jaxpr)
+        if against:
+            return f"the right-hand side uses {against}"
+    return ""
+
+
+def _against(jaxpr: Any) -> str:
+    for eqn in jaxpr.eqns:
+        name = eqn.primitive.name
+        if name not in _KNOWN:
+            return name
+        if name.startswith("reduce") and eqn.invars[0].aval.size > _LARGEST_SUM:
+            return f"a reduction of {eqn.invars[0].aval.size} numbers"
+        if name == "dot_general" and _products(eqn) > _LARGEST_SUM:
+            return f"a product of matrices with {_products(eqn)} terms"
+        for inner in jex.jaxprs_in_params(eqn.params):
+            against = _against(inner)
+            if against:
+                return against
+    return ""
+
+
+def _products(eqn: Any) -> int:
+    """Multiplications in a dot product."""
+    (summed, _), _ = eqn.params["dimension_numbers"]
+    terms = math.prod(eqn.invars[0].aval.shape[d] for d in summed)
+    return int(terms * eqn.outvars[0].aval.size)
+
+
+class InlineSystem(ArraySystem):
+    """See the module; the contract is :class:`stiffgrad.jax._system.System`'s."""
+
+    engine = "inline"
+
+    @staticmethod
+    def compiled(loop: Loop) -> Loop:
+        return one_function(loop)
+
+    def __init__(self, traced: Traced) -> None:
+        rewritten = [_without_dots(f) for f in (traced.rhs, traced.jacobian, traced.vjp)]
+        assert rewritten[0] is not None
+        super().__init__(Traced(rewritten[0], rewritten[1], rewritten[2], traced.mass))
+
+    def factor(self, jacobian: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def one(j: jax.Array, d: jax.Array) -> tuple[jax.Array, jax.Array]:
+            matrix = d * self.mass_matrix - j
+            return inverse(matrix), matrix
+
+        return over_lanes(one, jacobian, base=2)(jacobian, shift)
+
+    def solve(self, factors: Any, b: jax.Array) -> jax.Array:
+        return over_lanes(refined, b)(*factors, b)
+
+    def solve_transposed(self, factors: Any, b: jax.Array) -> jax.Array:
+        return over_lanes(lambda i, w, x: refined(i.T, w.T, x), b)(*factors, b)
+
+    def backward_error(
+        self, jacobian: jax.Array, shift: jax.Array, factors: Any, x: jax.Array, b: jax.Array
+    ) -> jax.Array:
+        singular = ~jnp.all(jnp.isfinite(factors[0]), axis=(0, 1))
+        return jnp.where(singular, jnp.inf, jnp.zeros_like(shift))
+
+
+def refined(inverse: jax.Array, matrix: jax.Array, b: jax.Array) -> jax.Array:
+    """`matrix^-1 b`, with one step of iterative refinement to make up for using an inverse."""
+    x = product(inverse, b)
+    return x + product(inverse, b - product(matrix, x))
+
+
+def product(matrix: jax.Array, v: jax.Array) -> jax.Array:
+    """`matrix v` without a dot product, which a native function cannot have."""
+    return jnp.sum(matrix * v, axis=-1)
+
+
+def inverse(matrix: jax.Array) -> jax.Array:
+    """The inverse of a small matrix by Gauss-Jordan elimination with partial pivoting."""
+    n = len(matrix)
+    rows = lax.broadcasted_iota(jnp.int32, (n, 1), 0)
+    work = jnp.concatenate([matrix, jnp.eye(n, dtype=matrix.dtype)], axis=1)
+    for k in range(n):
+        size = jnp.where(rows >= k, jnp.abs(lax.slice_in_dim(work, k, k + 1, axis=1)), -1)
+        # The first of the largest: argmax would be a reduction over pairs.
+        largest = jnp.min(jnp.where(size == jnp.max(size), rows, n))
+        pivot_row = jnp.sum(jnp.where(rows == largest, work, 0), axis=0, keepdims=True)
+        displaced = lax.slice_in_dim(work, k, k + 1, axis=0)
+        work = jnp.where(rows == largest, displaced, work)
+        pivot_row = pivot_row / lax.slice_in_dim(pivot_row, k, k + 1, axis=1)
+        column = lax.slice_in_dim(work, k, k + 1, axis=1)
+        work = jnp.where(rows == k, pivot_row, work - column * pivot_row)
+    return lax.slice_in_dim(work, n, 2 * n, axis=1)
+
+
+def _without_dots(closed: jex.ClosedJaxpr | None) -> jex.ClosedJaxpr | None:
+    if closed is None:
+        return None
+
+    def rewritten(*args: jax.Array) -> list[jax.Array]:
+        return _evaluate(closed.jaxpr, closed.consts, args)
+
+    return jax.make_jaxpr(rewritten)(*closed.in_avals)
+
+
+def _evaluate(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
+    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
+
+    def read(atom: Any) -> Any:
+        return atom.val if isinstance(atom, jex.Literal) else values[atom]
+
+    for eqn in jaxpr.eqns:
+        operands = [read(atom) for atom in eqn.invars]
+        inner = eqn.params.get("jaxpr")
+        if inner is not None:
+            found = _evaluate(inner.jaxpr, inner.consts, operands)
+        elif eqn.primitive.name == "dot_general":
+            found = [_dot(operands[0], operands[1], eqn.params["dimension_numbers"])]
+        else:
+            out = eqn.primitive.bind(*operands, **eqn.params)
+            found = list(out) if eqn.primitive.multiple_results else [out]
+        values.update(zip(eqn.outvars, found, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _dot(left: Any, right: Any, numbers: Any) -> jax.Array:
+    """`lax.dot_general` as a sum of products: batch, left, right dimensions of the result."""
+    (over_left, over_right), (batch_left, batch_right) = numbers
+    free_left = [d for d in range(left.ndim) if d not in (*over_left, *batch_left)]
+    free_right = [d for d in range(right.ndim) if d not in (*over_right, *batch_right)]
+    left = jnp.transpose(left, (*batch_left, *free_left, *over_left))
+    right = jnp.transpose(right, (*batch_right, *free_right, *over_right))
+    batch = len(batch_left)
+    left = jnp.expand_dims(left, range(batch + len(free_left), batch + len(free_left + free_right)))
+    right = jnp.expand_dims(right, range(batch, batch + len(free_left)))
+    products = left * right
+    return jnp.sum(products, axis=tuple(range(products.ndim - len(over_left), products.ndim)))
