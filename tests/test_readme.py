@@ -5,8 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from problems import get_problem
-from suite import readme, references
+from suite import readme
 from suite.machine import ROOT
 
 
@@ -22,11 +21,25 @@ def test_its_make_targets_exist():
     assert {"bench", "test"} <= used <= set(targets)
 
 
-def test_its_library_example_runs_and_is_right():
+@pytest.fixture(scope="module")
+def library():
+    """The names that the README's library examples leave, the second after the first."""
     pytest.importorskip("jax")
-    (code,) = re.findall(r"```python\n(import jax\n.*?)```", readme.README.read_text(), re.DOTALL)
+    pytest.importorskip("optax")
+    first, second = re.findall(r"```python\n(import .*?)```", readme.README.read_text(), re.DOTALL)
     names: dict = {}
-    exec(code, names)
-    reference = references.load(get_problem("rober"))
-    assert float(names["value"]) == pytest.approx(reference.loss, rel=1e-6)
-    assert np.asarray(names["slope"]) == pytest.approx(reference.gradient_p, rel=1e-5)
+    exec(first, names)
+    exec(second, names)
+    return names
+
+
+def test_its_example_fits_the_rates(library):
+    assert np.asarray(library["fit"].x) == pytest.approx(np.asarray(library["true"]), abs=1e-3)
+
+
+def test_its_example_trains_a_network(library):
+    history = library["history"]
+    assert len(history) == 300
+    assert history[0] > 0.3
+    # What a constant leaves is 0.32; the recorded run of Kim et al. had 0.1432 after 1,000 epochs.
+    assert history[-1] < 0.15
