@@ -100,7 +100,7 @@ class Coupled:
         return iterate(correction, guess, jnp.max(jnp.abs(y), axis=0))
 
     def _factors(self, times: jax.Array, h: jax.Array, points: jax.Array, p: Any) -> Any:
-        jacobians = lax.map(lambda at: self.system.linearise(*at, p)[0], (times, points))
+        jacobians = lax.map(lambda at: self.system.linearise(at[0], at[1], p)[0], (times, points))
         return self._linear.factor(jacobians, h)
 
     def pullback(

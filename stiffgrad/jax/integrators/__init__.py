@@ -1,13 +1,16 @@
 """The integrators' coefficients, one file each."""
 
 from stiffgrad.jax.integrators import (
+    ab2,
     backward_euler,
+    bdf,
     euler,
     gauss4,
     gauss6,
     heun,
     implicit_midpoint,
     kvaerno5,
+    leapfrog,
     lobatto_iiic2,
     lobatto_iiic3,
     midpoint,
@@ -23,6 +26,7 @@ from stiffgrad.jax.integrators import (
     tsit5,
 )
 from stiffgrad.jax.integrators._butcher import Butcher
+from stiffgrad.jax.integrators._multistep import LinearMultistep
 from stiffgrad.jax.integrators._tableau import RosenbrockTableau
 
 ROSENBROCK: dict[str, RosenbrockTableau] = {
@@ -52,4 +56,15 @@ RUNGE_KUTTA: dict[str, Butcher] = {
     )
 }
 
-__all__ = ["ROSENBROCK", "RUNGE_KUTTA", "Butcher", "RosenbrockTableau"]
+MULTISTEP: dict[str, LinearMultistep] = {
+    tableau.name: tableau for tableau in (*bdf.TABLEAUS, ab2.TABLEAU, leapfrog.TABLEAU)
+}
+
+__all__ = [
+    "MULTISTEP",
+    "ROSENBROCK",
+    "RUNGE_KUTTA",
+    "Butcher",
+    "LinearMultistep",
+    "RosenbrockTableau",
+]
