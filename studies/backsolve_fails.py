@@ -35,6 +35,7 @@ WORKING = ("interpolating", "discrete", "forward-discrete", "quadrature", "gauss
 # atol as multiples of rtol: the paper's, and the problem's own.
 EQUAL, SMALL = 1.0, 1e-5
 QUICK_SECONDS, FULL_SECONDS = 5.0, 30.0
+NOT_TRIED = "–"
 WAYS_BACK = (1e-6, 1e-8, 1e-10, 1e-12)
 # "At least three decimal places", of p dL/dp, whose entries are between 1 and 4.
 THREE_DECIMALS = 5e-4
@@ -133,9 +134,14 @@ def stopped_at(reason: str) -> float | None:
     return float(found[1]) if found else None
 
 
+def _skipped(rows: DataFrame) -> Any:
+    """Which cases were not tried because one before them did not end."""
+    return rows["reason"].str.startswith("not tried")
+
+
 def _tried(frame: DataFrame, part: str) -> Any:
     rows = frame[(frame["part"] == part) & (frame["status"] != "not-installed")]
-    rows = rows[~rows["reason"].str.startswith("not tried")]
+    rows = rows[~_skipped(rows)]
     if rows.empty:
         raise NotMeasured(f"nothing was tried: {part}")
     return rows
@@ -156,9 +162,11 @@ def _fails(part: str, what: str) -> Any:
         usable = _usable(rows)
         silent = rows[rows["status"].isin(["silently-wrong", "non-finite"])]
         waited = rows[rows["status"] == "timeout"]
+        skipped = int(_skipped(frame[frame["part"] == part]).sum())
         measured = (
             f"{len(rows)} cases of {rows['method'].nunique()} methods {what}: {_counts(rows)}; "
-            f"{len(usable)} gradients within 10 %"
+            f"{len(usable)} gradients within 10 %; {skipped} more, tighter than one that did not "
+            "end, were not tried"
         )
         if len(usable):
             best = usable.loc[usable["gradient_error"].idxmin()]
@@ -334,20 +342,22 @@ def _draw_map(axis: Any, frame: DataFrame) -> None:
 
     rows = frame[frame["part"].isin(["backsolve", "reset"])]
     suffix = rows["part"].map({"backsolve": "", "reset": " + resets"})
-    table = rows.assign(name=rows["method"] + suffix).pivot(
-        index="name", columns="rtol", values="status"
+    signs = rows["status"].map({name: sign for name, (sign, _) in STATUSES.items()})
+    signs = signs.mask(_skipped(rows), NOT_TRIED)
+    table = rows.assign(name=rows["method"] + suffix, sign=signs).pivot(
+        index="name", columns="rtol", values="sign"
     )
-    table = table[sorted(table.columns, reverse=True)]
-    for i, statuses in enumerate(table.to_numpy()):
-        for j, status in enumerate(statuses):
-            sign = STATUSES[status][0] if status in STATUSES else ""
-            colour = _figures.COLOURS[2] if status == "ok" else _figures.COLOURS[1]
+    table = table[sorted(table.columns, reverse=True)].fillna("")
+    for i, line in enumerate(table.to_numpy()):
+        for j, sign in enumerate(line):
+            colour = _figures.COLOURS[2 if sign == STATUSES["ok"][0] else 1]
             axis.text(j, i, sign, ha="center", va="center", color=colour, weight="bold")
     axis.set(xlim=(-0.5, table.shape[1] - 0.5), ylim=(len(table) - 0.5, -0.5))
     axis.set_xticks(range(table.shape[1]), [f"{rtol:.0e}" for rtol in table], rotation=60)
     axis.set_yticks(range(len(table)), list(table.index), fontsize=7)
     shown = [name for name in STATUSES if name in set(rows["status"])]
     legend = ", ".join(f"{STATUSES[name][0]} {name}" for name in shown)
+    legend += f", {NOT_TRIED} not tried after T"
     axis.set(xlabel=f"rtol = atol\n{legend}", title="Backsolve adjoints")
 
 
