@@ -67,11 +67,17 @@ class Equation(Protocol):
         """The state before the first jump."""
 
     def jump(
-        self, solved: Solved, index: jax.Array, number: jax.Array, state: jax.Array
-    ) -> jax.Array:
-        """The state before the observation at a time, from that behind it."""
+        self, solved: Solved, position: jax.Array, state: jax.Array
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """The state before the observation at a time from that behind it.
 
-    def coefficients(self, solved: Solved, index: jax.Array, number: jax.Array) -> Any:
+        And what the observation adds to dL/dp by itself, or None where that is not for the tally.
+        """
+
+    def verdict(self, solved: Solved, position: jax.Array, state: jax.Array) -> jax.Array:
+        """A :class:`Status` for the state that came back to a time, before its jump."""
+
+    def coefficients(self, solved: Solved, position: jax.Array, number: jax.Array) -> Any:
         """What the system depends on between a time and the one before; row `number` or earlier."""
 
     def tolerance(self, solved: Solved, small: jax.Array, units: jax.Array) -> jax.Array:
@@ -86,6 +92,9 @@ class Tally(Protocol):
 
     def start(self, solved: Solved) -> Any:
         """Before the first."""
+
+    def jump(self, tally: Any, term: jax.Array) -> Any:
+        """With what an observation adds to dL/dp by itself."""
 
     def watch(
         self, tally: Any, inputs: Inputs, small: jax.Array, walk: Walk, h: jax.Array, step: Step
@@ -102,24 +111,28 @@ class Ended(NamedTuple):
     Attributes:
         state: at the first time, before its jump.
         tally: what was made of the steps.
-        largest: the largest component there ever was, in the loss's unit.
+        rtol: the relative tolerance that it had.
+        small: the absolute tolerance that it had at the end, in the loss's unit.
         status: a :class:`Status`.
-        steps: how many were tried.
     """
 
     state: jax.Array
     tally: Any
-    largest: jax.Array
+    rtol: jax.Array
+    small: jax.Array
     status: jax.Array
-    steps: jax.Array
 
 
 class _Now(NamedTuple):
-    """Between two intervals."""
+    """Between two intervals; `position` is that of the time that the next one ends with."""
 
     position: jax.Array
     number: jax.Array
-    ended: Ended
+    state: jax.Array
+    tally: Any
+    largest: jax.Array
+    status: jax.Array
+    tried: jax.Array
 
 
 class _Inside(NamedTuple):
@@ -156,11 +169,19 @@ class Adjoint:
     def _solve(self, solved: Solved) -> Ended:
         solved, units = self._with_units(solved)
         last = jnp.asarray(len(solved.ys) - 1, jnp.int32)
-        none, zero = jnp.zeros((), jnp.int32), jnp.zeros((), solved.ys.dtype)
-        state = self.equation.start(solved)
-        ended = Ended(state, self.tally.start(solved), zero, none + int(Status.SUCCESS), none)
-        start = _Now(last, solved.used - 1, ended)
-        return lax.while_loop(_unfinished, self._cross, ((solved, units), start))[1].ended
+        none = jnp.zeros((), jnp.int32)
+        start = _Now(
+            position=last,
+            number=solved.used - 1,
+            state=self.equation.start(solved),
+            tally=self.tally.start(solved),
+            largest=jnp.zeros((), units.dtype),
+            status=none + int(Status.SUCCESS),
+            tried=none,
+        )
+        _, end = lax.while_loop(_unfinished, self._cross, ((solved, units), start))
+        rtol = solved.inputs.rtol
+        return Ended(end.state, end.tally, rtol, _small(rtol, end.largest), end.status)
 
     def _with_units(self, solved: Solved) -> tuple[Solved, jax.Array]:
         """The solve with a relative tolerance that is not zero, and the units of the state."""
@@ -173,14 +194,15 @@ class Adjoint:
 
     def _cross(self, carry: tuple[_Fixed, _Now]) -> tuple[_Fixed, _Now]:
         """From behind one observation to behind the one before."""
-        fixed, (index, number, ended) = carry
+        fixed, now = carry
         solved, units = fixed
-        state = self.equation.jump(solved, index, number, ended.state)
-        largest = jnp.maximum(ended.largest, jnp.max(jnp.abs(state) * units))
-        inputs, _ = self._inputs(fixed, index, number, state, largest)
-        walk = _forward.start_walk(self.plan, inputs)
-        walk = walk._replace(iteration=ended.steps)
-        inside = _Inside(walk, number, ended.tally, largest)
+        position, number = now.position, now.number
+        state, term = self.equation.jump(solved, position, now.state)
+        tally = now.tally if term is None else self.tally.jump(now.tally, term)
+        largest = jnp.maximum(now.largest, jnp.max(jnp.abs(state) * units))
+        inputs, _ = self._inputs(fixed, position, number, state, largest)
+        walk = _forward.start_walk(self.plan, inputs)._replace(iteration=now.tried)
+        inside = _Inside(walk, number, tally, largest)
 
         def running(carry: tuple[_Fixed, jax.Array, _Inside]) -> jax.Array:
             return _forward.is_running(self.plan, carry[2].walk)
@@ -190,21 +212,24 @@ class Adjoint:
         ) -> tuple[_Fixed, jax.Array, _Inside]:
             return *carry[:2], self._step(*carry)
 
-        end = lax.while_loop(running, body, (fixed, index, inside))[2]
-        status = end.walk.status
-        ended = Ended(
-            state=self._own(end.walk.state),
+        end = lax.while_loop(running, body, (fixed, position, inside))[2]
+        state, status = self._own(end.walk.state), end.walk.status
+        verdict = self.equation.verdict(solved, position - 1, state)
+        status = jnp.where(status == Status.SUCCESS, verdict, status)
+        return fixed, _Now(
+            position=position - 1,
+            number=end.number,
+            state=state,
             tally=end.tally,
             largest=end.largest,
             status=jnp.where(status == RUNNING, int(Status.MAX_STEPS), status),
-            steps=end.walk.iteration,
+            tried=end.walk.iteration,
         )
-        return fixed, _Now(index - 1, end.number, ended)
 
     def _inputs(
         self,
         fixed: _Fixed,
-        index: jax.Array,
+        position: jax.Array,
         number: jax.Array,
         state: jax.Array,
         largest: jax.Array,
@@ -212,21 +237,21 @@ class Adjoint:
         """Of the solve from a time to the one before; and what counts as small."""
         solved, units = fixed
         times, rtol = solved.inputs.times, solved.inputs.rtol
-        length = row(times, index) - row(times, index - 1)
-        small = _SMALL * rtol * jnp.where(largest > 0, largest, 1)
+        length = row(times, position) - row(times, position - 1)
+        small = _small(rtol, largest)
         inputs = Inputs(
             y0=state,
             times=jnp.stack([jnp.zeros_like(length), length]),
-            p=self.equation.coefficients(solved, index, number),
+            p=self.equation.coefficients(solved, position, number),
             rtol=rtol,
             atol=self.equation.tolerance(solved, small, units),
         )
         return inputs, small
 
-    def _step(self, fixed: _Fixed, index: jax.Array, now: _Inside) -> _Inside:
+    def _step(self, fixed: _Fixed, position: jax.Array, now: _Inside) -> _Inside:
         solved, units = fixed
         state = self._own(now.walk.state)
-        inputs, small = self._inputs(fixed, index, now.number, state, now.largest)
+        inputs, small = self._inputs(fixed, position, now.number, state, now.largest)
 
         def watch(walk: Walk, h: jax.Array, step: Step) -> tuple[jax.Array, Any]:
             return self.tally.watch(now.tally, inputs, small, walk, h, step)
@@ -234,7 +259,7 @@ class Adjoint:
         walk, taken = _forward.try_step(self.plan, inputs, now.walk, watch)
         tally = self.tally.add(now.tally, inputs, now.walk, taken)
         largest = jnp.maximum(now.largest, jnp.max(jnp.abs(self._own(walk.state)) * units))
-        t = row(solved.inputs.times, index) - walk.t
+        t = row(solved.inputs.times, position) - walk.t
         number = self.equation.locate(solved.rows, now.number, t)
         return _Inside(walk, number, tally, largest)
 
@@ -245,7 +270,11 @@ class Adjoint:
 
 def _unfinished(carry: tuple[_Fixed, _Now]) -> jax.Array:
     now = carry[1]
-    return (now.position > 0) & (now.ended.status == Status.SUCCESS)
+    return (now.position > 0) & (now.status == Status.SUCCESS)
+
+
+def _small(rtol: jax.Array, largest: jax.Array) -> jax.Array:
+    return _SMALL * rtol * jnp.where(largest > 0, largest, 1)
 
 
 def units_of_parameters(p: jax.Array) -> jax.Array:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import jax
+import numpy as np
 
 from stiffgrad.jax._forward import Plan
 from stiffgrad.jax._path import Path
-from stiffgrad.jax._system import System
+from stiffgrad.jax._system import Coupled, System
 
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
@@ -96,8 +97,32 @@ class AdjointSystem:
         solved = self.base.solve(factors, b)
         return self.base.backward_error(jacobian, shift, factors, solved, b)
 
+    def coupled(self, inverse: np.ndarray) -> _TransposedCoupled:
+        return _TransposedCoupled(self.base.coupled(inverse.T))
+
     def apply_mass(self, v: jax.Array) -> jax.Array:
         return self.base.apply_mass_transposed(v)
 
     def apply_mass_transposed(self, v: jax.Array) -> jax.Array:
         return self.base.apply_mass(v)
+
+
+class _TransposedCoupled:
+    """The stages' linear systems of an adjoint, by those of its system with A transposed."""
+
+    def __init__(self, base: Coupled) -> None:
+        self._base = base
+
+    def factor(self, jacobians: Any, h: jax.Array) -> Any:
+        return self._base.factor(jacobians, h)
+
+    def solve(self, factors: Any, b: jax.Array) -> jax.Array:
+        return self._base.solve_transposed(factors, b)
+
+    def solve_transposed(self, factors: Any, b: jax.Array) -> jax.Array:
+        return self._base.solve(factors, b)
+
+    def backward_error(
+        self, jacobians: Any, h: jax.Array, factors: Any, x: jax.Array, b: jax.Array
+    ) -> jax.Array:
+        return self._base.backward_error(jacobians, h, factors, self._base.solve(factors, b), b)

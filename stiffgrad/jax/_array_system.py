@@ -32,6 +32,7 @@ class ArraySystem:
         return loop
 
     def __init__(self, traced: Traced) -> None:
+        self.traced = traced
         closed = traced.rhs
         _, y_aval, p_aval = closed.in_avals
         self.n, self.m = y_aval.shape[0], p_aval.shape[0]

@@ -11,10 +11,20 @@ import jax.numpy as jnp
 from stiffgrad.jax import _dense
 from stiffgrad.jax._adjoint import Solved
 from stiffgrad.jax._adjoint_system import AdjointSystem, Along
-from stiffgrad.jax._forward import Inputs, Outcome, Plan, Record, Walk, blank_rows, solve_forward
+from stiffgrad.jax._forward import (
+    Inputs,
+    Outcome,
+    Plan,
+    Record,
+    Taken,
+    Walk,
+    blank_rows,
+    solve_forward,
+)
+from stiffgrad.jax._jump import check_mass, jump
 from stiffgrad.jax._method import Step
 from stiffgrad.jax._stacks import row
-from stiffgrad.jax._types import ArgumentError
+from stiffgrad.jax._types import ArgumentError, Status
 
 
 class Recorded:
@@ -25,7 +35,8 @@ class Recorded:
         plan: the forward pass.
 
     Raises:
-        ArgumentError: for an integrator without dense output.
+        ArgumentError: for an integrator without dense output, or a mass matrix that hides its
+            algebraic part.
     """
 
     lanes = False
@@ -36,6 +47,7 @@ class Recorded:
                 f"adjoint={name!r} follows the solution between its steps, and the integrator has "
                 'no dense output; take one that has, such as "rodas5p", or adjoint="discrete"'
             )
+        check_mass(name, plan.method.system.mass)
         self.name = name
         self.plan = dataclasses.replace(plan, keep_terms=True)
         self.system = AdjointSystem(self.plan)
@@ -44,6 +56,10 @@ class Recorded:
         """The plan of an adjoint's walk on a system."""
         method, plan = self.plan.method.on(system), self.plan
         return Plan(method, plan.max_steps, plan.steps)
+
+    def at_start(self, dual: jax.Array, ys_bar: jax.Array) -> jax.Array:
+        """dL/dy0 from lambda at the first time."""
+        return self.plan.method.system.apply_mass_transposed(dual) + ys_bar[0]
 
     def blank(self, inputs: Inputs) -> jax.Array:
         return blank_rows(self.plan, inputs.y0)
@@ -67,7 +83,7 @@ class AlongRecord:
     """The equation of lambda along a record; see :class:`stiffgrad.jax._adjoint.Equation`."""
 
     def __init__(self, system: AdjointSystem) -> None:
-        self.system = system
+        self.system: Any = system
         self.path = system.path
 
     def sizes(self, solved: Solved) -> jax.Array:
@@ -80,18 +96,41 @@ class AlongRecord:
         return jnp.zeros_like(solved.inputs.y0)
 
     def jump(
-        self, solved: Solved, index: jax.Array, number: jax.Array, state: jax.Array
-    ) -> jax.Array:
-        return state + row(solved.ys_bar, index)
+        self, solved: Solved, position: jax.Array, state: jax.Array
+    ) -> tuple[jax.Array, jax.Array | None]:
+        inputs = solved.inputs
+        t, y, y_bar = (row(x, position) for x in (inputs.times, solved.ys, solved.ys_bar))
+        return jump(self.path.plan.method.system, t, y, inputs.p, state, y_bar)
 
-    def coefficients(self, solved: Solved, index: jax.Array, number: jax.Array) -> Along:
-        return Along(solved.inputs.p, solved.rows, number, row(solved.inputs.times, index))
+    def verdict(self, solved: Solved, position: jax.Array, state: jax.Array) -> jax.Array:
+        return jnp.asarray(int(Status.SUCCESS), jnp.int32)
+
+    def coefficients(self, solved: Solved, position: jax.Array, number: jax.Array) -> Along:
+        return Along(solved.inputs.p, solved.rows, number, row(solved.inputs.times, position))
 
     def tolerance(self, solved: Solved, small: jax.Array, units: jax.Array) -> jax.Array:
         return small / units
 
     def locate(self, rows: jax.Array, number: jax.Array, t: jax.Array) -> jax.Array:
         return self.path.locate(rows, number, t)
+
+
+class NoTally:
+    """Nothing made of the steps; see :class:`stiffgrad.jax._adjoint.Tally`."""
+
+    def start(self, solved: Solved) -> tuple[()]:
+        return ()
+
+    def watch(
+        self, tally: Any, inputs: Inputs, small: jax.Array, walk: Walk, h: jax.Array, step: Step
+    ) -> tuple[jax.Array, None]:
+        return jnp.zeros_like(h), None
+
+    def jump(self, tally: tuple[()], term: jax.Array) -> tuple[()]:
+        return ()
+
+    def add(self, tally: tuple[()], inputs: Inputs, walk: Walk, taken: Taken) -> tuple[()]:
+        return ()
 
 
 def parameter_term(

@@ -40,6 +40,7 @@ class ScalarSystem:
     compiled = staticmethod(one_function)
 
     def __init__(self, traced: Traced) -> None:
+        self.traced = traced
         t_aval, y_aval, p_aval = traced.rhs.in_avals
         self.n, self.m = y_aval.shape[0], p_aval.shape[0]
         self.dtype = y_aval.dtype

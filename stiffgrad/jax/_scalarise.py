@@ -67,7 +67,7 @@ def _apply(graph: Graph, eqn: Any, operands: Sequence[Ids]) -> list[Ids]:
     if name in _ELEMENTWISE:
         return [_elementwise(graph, eqn.primitive, operands, eqn.params, aval)]
     if name in _MOVES:
-        return [_move(graph, eqn.primitive, operands, eqn.params, aval)]
+        return _move(graph, eqn.primitive, operands, eqn.params)
     raise NotScalar(f"the operation {name!r}")
 
 
@@ -180,8 +180,7 @@ def _move(
     primitive: jex.Primitive,
     operands: Sequence[Ids],
     params: Mapping[str, Any],
-    aval: Any,
-) -> Ids:
+) -> list[Ids]:
     data = _MOVED_OPERANDS.get(primitive.name)
     params = dict(params)
     if primitive.name == "gather":
@@ -192,10 +191,11 @@ def _move(
             jnp.asarray(ids if data is None or position in data else _concrete(graph, ids))
             for position, ids in enumerate(operands)
         ]
-        moved_ids = np.asarray(primitive.bind(*arguments, **params))
-    if (moved_ids < 0).any():
+        moved = primitive.bind(*arguments, **params)
+    found = [np.asarray(ids) for ids in (moved if primitive.multiple_results else [moved])]
+    if any((ids < 0).any() for ids in found):
         raise NotScalar("an index out of bounds")
-    return moved_ids.astype(np.int64)
+    return [ids.astype(np.int64) for ids in found]
 
 
 # Which operands are data; the others are indices. All of them where the name is absent.

@@ -47,7 +47,11 @@ def solve(
         integrator: the time-stepping scheme, by name; docs/strategies.md lists them.
         adjoint: how the gradient is obtained. "discrete": the exact adjoint of the accepted steps;
             "forward-discrete": the same, carried forward; "forward": continuous sensitivities
-            under the error control. Forward mode (`jacfwd`) goes with these three.
+            under the error control. Forward mode (`jacfwd`) goes with these three. Continuous
+            adjoints along the recorded solution, with an error control of their own, in reverse
+            mode alone: "gauss", and to compare with it "imex", "quadrature" and, at a cost cubic
+            in the parameters, "interpolating". "backsolve" and "backsolve-checkpointed" record
+            nothing and integrate the states back: they fail on stiff problems.
         rtol: relative tolerance of the local error; may be traced.
         atol: absolute tolerance, a number or a pytree like y0; may be traced. In the units of y:
             small against the states that matter.

@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar
 import jax
 import numpy as np
 
+from stiffgrad.jax._flatten import Traced
+
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
@@ -44,6 +46,8 @@ class Coupled(Protocol):
 class System(Protocol):
     """A problem M y' = f(t, y, p) with its derivatives and linear systems."""
 
+    #: What it was made from.
+    traced: Traced
     engine: str
     n: int
     m: int

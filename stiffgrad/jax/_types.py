@@ -18,6 +18,7 @@ class Status(enum.IntEnum):
     NON_FINITE = 3
     SINGULAR = 4
     NOT_CONVERGED = 5
+    IRREVERSIBLE = 8
 
 
 # What happened and what to do, for the exception and for whoever reads a status.
@@ -44,6 +45,10 @@ MESSAGES = {
     Status.NOT_CONVERGED: (
         "Newton's iteration for the stages did not converge however small the step. Take smaller "
         "fixed steps or an adaptive integrator, and check the right-hand side for discontinuities"
+    ),
+    Status.IRREVERSIBLE: (
+        "integrated back, the states did not return to where they had been, so that a gradient "
+        'along them would be wrong. Ask for an adjoint that records them, such as "discrete"'
     ),
 }
 

@@ -11,10 +11,14 @@ from typing import Any, Protocol
 import jax
 
 from stiffgrad.jax._forward import Inputs, Outcome, Plan
+from stiffgrad.jax.strategies.backsolve import Backsolve, BacksolveCheckpointed
 from stiffgrad.jax.strategies.discrete import Discrete
 from stiffgrad.jax.strategies.forward import ContinuousForward
 from stiffgrad.jax.strategies.forward_discrete import ForwardDiscrete
 from stiffgrad.jax.strategies.gauss import Gauss
+from stiffgrad.jax.strategies.imex import Imex
+from stiffgrad.jax.strategies.interpolating import Interpolating
+from stiffgrad.jax.strategies.quadrature import Quadrature
 
 
 class Reverse(Protocol):
@@ -59,6 +63,11 @@ class Forward(Protocol):
 REVERSE: dict[str, Callable[[Plan], Reverse]] = {
     "discrete": Discrete,
     "gauss": Gauss,
+    "quadrature": Quadrature,
+    "imex": Imex,
+    "interpolating": Interpolating,
+    "backsolve": Backsolve,
+    "backsolve-checkpointed": BacksolveCheckpointed,
 }
 FORWARD: dict[str, Callable[[Plan], Forward]] = {
     "forward": ContinuousForward,

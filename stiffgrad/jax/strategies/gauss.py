@@ -45,7 +45,7 @@ class Gauss(Recorded):
         self, inputs: Inputs, outcome: Outcome, record: Record, ys_bar: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         end = self._adjoint.solve(inputs, outcome, record, ys_bar)
-        return end.state + ys_bar[0], end.tally, end.status
+        return self.at_start(end.state, ys_bar), end.tally, end.status
 
 
 class _Sum:
@@ -56,6 +56,9 @@ class _Sum:
 
     def start(self, solved: Solved) -> jax.Array:
         return jnp.zeros_like(solved.inputs.p)
+
+    def jump(self, tally: jax.Array, term: jax.Array) -> jax.Array:
+        return tally + term
 
     def watch(
         self,
