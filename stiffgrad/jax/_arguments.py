@@ -28,9 +28,12 @@ def mass(given: Any, n: int) -> tuple[tuple[float, ...], ...] | None:
     """The mass matrix as nested tuples, which can be hashed; or None."""
     if given is None:
         return None
-    if isinstance(given, jax.core.Tracer):
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
         raise ArgumentError("mass must be a constant matrix; it is traced here")
-    matrix = np.asarray(given, float)
+    try:
+        matrix = np.asarray(given, float)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"mass must be a matrix of real numbers: {error}") from error
     if matrix.shape != (n, n) or not np.isfinite(matrix).all():
         raise ArgumentError(
             f"mass must be a finite matrix of shape {(n, n)}, not of shape {matrix.shape}"

@@ -18,6 +18,7 @@ from jax import lax
 from stiffgrad.jax import _control, _dense
 from stiffgrad.jax._method import Method, Step
 from stiffgrad.jax._stacks import pick
+from stiffgrad.jax._start import start_status
 from stiffgrad.jax._types import Status
 
 RUNNING = -1
@@ -194,7 +195,7 @@ def solve_forward(plan: Plan, inputs: Inputs, rows: jax.Array) -> tuple[Outcome,
     def loop(inputs: Inputs, start: _Carry) -> _Carry:
         return lax.while_loop(running, body, (inputs, start))[1]
 
-    start = _Carry(start_walk(plan, inputs), blank_states(inputs), rows)
+    start = _Carry(start_checked(plan, inputs), blank_states(inputs), rows)
     end = plan.method.system.compiled(loop)(inputs, start)
     walk = end.walk
     return outcome(walk, end.ys), Record(
@@ -236,6 +237,14 @@ def start_walk(plan: Plan, inputs: Inputs) -> Walk:
         size=size,
         state=plan.method.begin(times[0], y0),
     )
+
+
+def start_checked(plan: Plan, inputs: Inputs) -> Walk:
+    """The walk before its first step, ended already where the problem cannot start there."""
+    y0, times, p, rtol, atol = inputs
+    walk = start_walk(plan, inputs)
+    possible = start_status(plan.method.system, times[0], y0, p, rtol, atol)
+    return walk._replace(status=jnp.where(possible == Status.SUCCESS, walk.status, possible))
 
 
 def try_step(

@@ -20,6 +20,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from stiffgrad.jax import _lanes, _linear
 from stiffgrad.jax._forward import Inputs, Outcome, Plan, blank_rows, solve_forward
+from stiffgrad.jax._start import describe
 from stiffgrad.jax._types import ArgumentError, SolveError, Status
 from stiffgrad.jax.strategies import Forward, Reverse
 
@@ -58,12 +59,12 @@ class Solver:
         return self._differentiable(inputs)
 
     def _primal(self, inputs: Inputs) -> Outcome:
-        return _checked(self._plain(inputs))
+        return self._checked(inputs, self._plain(inputs))
 
     def _jvp(self, primals: tuple[Inputs], tangents: tuple[Inputs]) -> tuple[Outcome, Outcome]:
         (inputs,), (dot,) = primals, tangents
         outcome, kept = self._derivative.linearise(inputs)
-        _checked(outcome)
+        self._checked(inputs, outcome)
         y0_dot, p_dot = _filled(dot.y0), _filled(dot.p)
         moving = not isinstance(dot.times, SymbolicZero)
         if moving:
@@ -74,6 +75,15 @@ class Solver:
             ys_dot = ys_dot + slopes * dot.times[:, None]
         none: Any = np.zeros(jnp.shape(outcome.status), jax.dtypes.float0)
         return outcome, Outcome(ys_dot, none, none, none)
+
+    def _checked(self, inputs: Inputs, outcome: Outcome) -> Outcome:
+        if isinstance(outcome.status, jax.core.Tracer) or outcome.status == Status.SUCCESS:
+            return outcome
+        detail = f"{outcome.accepted} steps were accepted, {outcome.attempted} tried."
+        if outcome.status == Status.INCONSISTENT:
+            y0, times, *rest = inputs
+            detail = describe(self.plan.method.system, times[0], y0, *rest)
+        raise SolveError(Status(int(outcome.status)), detail)
 
     def _slopes(self, inputs: Inputs, ys: jax.Array) -> jax.Array:
         """The solution's slope at the times, along which its states move with them.
@@ -215,10 +225,3 @@ def _filled(tangent: Any) -> jax.Array:
     if isinstance(tangent, SymbolicZero):
         return lax.full(tangent.shape, 0, tangent.dtype)
     return tangent
-
-
-def _checked(outcome: Outcome) -> Outcome:
-    if not isinstance(outcome.status, jax.core.Tracer) and outcome.status != Status.SUCCESS:
-        steps = f"{outcome.accepted} steps were accepted, {outcome.attempted} tried."
-        raise SolveError(Status(int(outcome.status)), steps)
-    return outcome

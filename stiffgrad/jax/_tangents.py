@@ -65,7 +65,7 @@ def solve_tangents(
     dots = dots.at[:, : y0_dot.shape[1]].set(y0_dot)
     ys = jnp.zeros((count, len(inputs.y0)), inputs.y0.dtype).at[0].set(inputs.y0)
     ys_dot = jnp.zeros((count, *y0_dot.shape), y0_dot.dtype).at[0].set(y0_dot)
-    start = _Carry(_forward.start_walk(plan, inputs), dots, ys, ys_dot)
+    start = _Carry(_forward.start_checked(plan, inputs), dots, ys, ys_dot)
     weights = jnp.zeros(k, y0_dot.dtype) if scale is None else scale
     end = plan.method.system.compiled(loop)(p_dot, weights, inputs, start)
     outcome = _forward.outcome(end.walk, end.ys)

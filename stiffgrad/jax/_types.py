@@ -18,6 +18,8 @@ class Status(enum.IntEnum):
     NON_FINITE = 3
     SINGULAR = 4
     NOT_CONVERGED = 5
+    INCONSISTENT = 6
+    HIGHER_INDEX = 7
     IRREVERSIBLE = 8
 
 
@@ -45,6 +47,14 @@ MESSAGES = {
     Status.NOT_CONVERGED: (
         "Newton's iteration for the stages did not converge however small the step. Take smaller "
         "fixed steps or an adaptive integrator, and check the right-hand side for discontinuities"
+    ),
+    Status.INCONSISTENT: (
+        "y0 does not satisfy the algebraic equations that the singular mass matrix leaves. Solve "
+        "them for the states in its null space first, to within the tolerances"
+    ),
+    Status.HIGHER_INDEX: (
+        "the algebraic equations do not determine the states in the null space of the mass matrix "
+        "at y0: the index is above 1. Differentiate those equations until they do"
     ),
     Status.IRREVERSIBLE: (
         "integrated back, the states did not return to where they had been, so that a gradient "

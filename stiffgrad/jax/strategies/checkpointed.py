@@ -23,6 +23,7 @@ from stiffgrad.jax._types import ArgumentError, Status
 from stiffgrad.jax.strategies.discrete import end_of, pull_rows
 
 _HEAD = 4
+_Kept = tuple[Walk, jax.Array, jax.Array]
 
 
 class Checkpointed:
@@ -63,10 +64,11 @@ class Checkpointed:
             ys = _forward.write_observations(plan, inputs, ys, walk, after, taken)
             return inputs, after, ys, kept
 
-        def loop(inputs: Inputs, walk: Walk, ys: jax.Array, kept: jax.Array) -> tuple[object, ...]:
-            return lax.while_loop(running, body, (inputs, walk, ys, kept))[1:]
+        def loop(inputs: Inputs, walk: Walk, ys: jax.Array, kept: jax.Array) -> _Kept:
+            end = lax.while_loop(running, body, (inputs, walk, ys, kept))
+            return end[1], end[2], end[3]
 
-        start = inputs, _forward.start_walk(plan, inputs), _forward.blank_states(inputs), room
+        start = inputs, _forward.start_checked(plan, inputs), _forward.blank_states(inputs), room
         walk, ys, kept = plan.method.system.compiled(loop)(*start)
         return _forward.outcome(walk, ys), Record(kept, walk.accepted)
 
