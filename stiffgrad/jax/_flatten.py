@@ -128,7 +128,11 @@ def _trace_jacobian(
     jacobian: Callable[..., Any], y: Layout, p: Layout, dtype: Any
 ) -> jex.ClosedJaxpr:
     def flat(t: jax.Array, yv: jax.Array, pv: jax.Array) -> jax.Array:
-        found = jnp.asarray(jacobian(t, y.unravel(yv, keep_dtype=False), p.unravel(pv)), dtype)
+        returned = jacobian(t, y.unravel(yv, keep_dtype=False), p.unravel(pv))
+        try:
+            found = jnp.asarray(returned, dtype)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f"jacobian(t, y, p) must return a matrix: {error}") from error
         if found.shape != (y.size, y.size):
             raise ArgumentError(
                 f"jacobian(t, y, p) must return a matrix of shape {(y.size, y.size)}, rows and "
@@ -136,16 +140,41 @@ def _trace_jacobian(
             )
         return found
 
-    return _make(flat, dtype, y.size, p.size)
+    return _alone("jacobian", _make(flat, dtype, y.size, p.size))
 
 
 def _trace_vjp(vjp: Callable[..., Any], y: Layout, p: Layout, dtype: Any) -> jex.ClosedJaxpr:
     def flat(t: jax.Array, yv: jax.Array, pv: jax.Array, v: jax.Array) -> jax.Array:
         state, along = (y.unravel(x, keep_dtype=False) for x in (yv, v))
-        y_bar, p_bar = vjp(t, state, p.unravel(pv), along)
-        return jnp.concatenate([y.ravel(y_bar, dtype), p.ravel(p_bar, dtype)])
+        returned = vjp(t, state, p.unravel(pv), along)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise ArgumentError(
+                "vjp(t, y, p, v) must return the pair (v^T rhs_y, v^T rhs_p); found "
+                f"{type(returned).__name__}"
+            )
+        parts = zip(("y0", "p"), (y, p), returned, strict=True)
+        return jnp.concatenate([_like(name, layout, bar, dtype) for name, layout, bar in parts])
 
-    return _make(flat, dtype, y.size, p.size, y.size)
+    return _alone("vjp", _make(flat, dtype, y.size, p.size, y.size))
+
+
+def _like(name: str, layout: Layout, bar: Any, dtype: Any) -> jax.Array:
+    """A cotangent as a vector, checked to be like what it is the cotangent of."""
+    leaves, treedef = jax.tree.flatten(bar)
+    shapes, expected = [jnp.shape(leaf) for leaf in leaves], [a.shape for a in layout.avals]
+    if treedef != layout.treedef or shapes != expected:
+        raise ArgumentError(
+            f"vjp(t, y, p, v) must return v^T rhs_y and v^T rhs_p like y0 and p: for {name} "
+            f"expected {layout.treedef} with shapes {expected}, found {treedef} with {shapes}"
+        )
+    return layout.ravel(bar, dtype)
+
+
+def _alone(name: str, closed: jex.ClosedJaxpr) -> jex.ClosedJaxpr:
+    """A function that closes over no traced value, whose derivatives would be lost."""
+    if any(isinstance(c, jax.core.Tracer) for c in closed.consts):
+        raise ArgumentError(f"{name} closes over traced values. Pass them in p")
+    return closed
 
 
 def _trace_rhs(rhs: Rhs, y: Layout, p: Layout, dtype: Any) -> tuple[jex.ClosedJaxpr, list[Any]]:
