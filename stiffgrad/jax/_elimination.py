@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from stiffgrad.jax._graph import Graph
+from stiffgrad.jax._scalarise import NotScalar
 
 Position = tuple[int, int]
 
@@ -89,12 +90,18 @@ class Factors:
 
 
 def factor(graph: Graph, plan: Elimination, matrix: Mapping[Position, int], one: int) -> Factors:
-    """Nodes of the factors of `matrix`, a map from positions to nodes."""
+    """Nodes of the factors of `matrix`, a map from positions to nodes.
+
+    Raises:
+        NotScalar: if a pivot is zero whatever the numbers.
+    """
     work = dict(matrix)
     lower: dict[Position, int] = {}
     upper: dict[Position, int] = {}
     inverse = []
     for pivot, below, right in zip(plan.order, plan.lower, plan.upper, strict=True):
+        if graph.is_value(work[pivot, pivot], 0):
+            raise NotScalar("equations whose elimination has to pivot")
         reciprocal = graph.div(one, work[pivot, pivot])
         inverse.append(reciprocal)
         upper.update({(pivot, j): work[pivot, j] for j in right})

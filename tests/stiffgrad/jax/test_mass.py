@@ -296,6 +296,25 @@ def test_equations_in_other_units_are_judged_alike():
         solve(rhs, jnp.array([1.0, 0.0, 0.5]), TIMES, cases.ROBER_K, mass=ROBER_MASS)
 
 
+def test_equations_in_an_order_that_needs_pivots_go_to_an_engine_that_pivots():
+    """u' = z / 2 - u and v' = w - 2 v with 0 = z - u in the place of w's equation."""
+
+    def rhs(t, y, p):
+        u, v, w, z = y
+        return jnp.stack([0.5 * z - u, w - 2 * v, z - u, w - v])
+
+    def run(**options):
+        return solve(rhs, jnp.ones(4), jnp.array([0.0, 1.0]), None, mass=mass, **options)
+
+    mass = np.diag([1.0, 1.0, 0.0, 0.0])
+    solution = run()
+    u, v = np.exp([-0.5, -1.0])
+    np.testing.assert_allclose(solution.ys[-1], [u, v, v, u], rtol=1e-6)
+    assert solution.stats.engine != "scalar" and "pivot" in solution.stats.engine_reason
+    with pytest.raises(ArgumentError, match="pivot"):
+        run(engine="scalar")
+
+
 @pytest.mark.parametrize(
     ("mass", "message"),
     [
