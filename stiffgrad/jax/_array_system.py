@@ -115,23 +115,19 @@ class ArraySystem:
         return over_lanes(one, y)(t, y, p, y_dot, p_dot)
 
     def linearise_jvp(
-        self,
-        t: jax.Array,
-        y: jax.Array,
-        p: jax.Array,
-        u: jax.Array,
-        y_dot: jax.Array,
-        p_dot: jax.Array,
-    ) -> tuple[jax.Array, jax.Array | None]:
-        def one(t: Any, y: Any, p: Any, u: Any, y_dot: Any, p_dot: Any) -> Any:
-            def moved(y: Any, p: Any) -> Any:
-                f_t = self._f_t(t, y, p) if self.timed else jnp.zeros_like(y)
-                return self._apply_jacobian(t, y, p, u), f_t
+        self, t: jax.Array, y: jax.Array, p: jax.Array, y_dot: jax.Array, p_dot: jax.Array
+    ) -> tuple[Callable[[jax.Array], jax.Array], jax.Array | None]:
+        def along(function: Callable[..., jax.Array], *args: jax.Array) -> jax.Array:
+            def one(t: Any, y: Any, p: Any, y_dot: Any, p_dot: Any, *args: Any) -> jax.Array:
+                moved = lambda y, p: function(t, y, p, *args)  # noqa: E731
+                return jax.jvp(moved, (y, p), (y_dot, p_dot))[1]
 
-            return jax.jvp(moved, (y, p), (y_dot, p_dot))[1]
+            return over_lanes(one, y)(t, y, p, y_dot, p_dot, *args)
 
-        applied, f_t_dot = over_lanes(one, y)(t, y, p, u, y_dot, p_dot)
-        return applied, f_t_dot if self.timed else None
+        f_t_dot = along(self._f_t) if self.timed else None
+        return lambda u: along(lambda t, y, p, u: self._apply_jacobian(t, y, p, u[None])[0], u), (
+            f_t_dot
+        )
 
     def _apply_jacobian(self, t: jax.Array, y: jax.Array, p: jax.Array, u: jax.Array) -> jax.Array:
         """J applied to each row of u; directional derivatives are cheaper than the Jacobian."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from stiffgrad.jax._stacks import row, weighted
+from stiffgrad.jax._stacks import weighted
 from stiffgrad.jax._system import System
 from stiffgrad.jax.integrators import Butcher
 
@@ -61,9 +61,9 @@ def push_estimate(
     raw = system.apply_mass(raw) / h
     if tableau.start:
         raw = raw + tableau.start * system.rhs_jvp(t, y, p, y_dot, p_dot)
-    bent = system.linearise_jvp(t, y, p, error[None], y_dot, p_dot)[0]
+    bend = system.linearise_jvp(t, y, p, y_dot, p_dot)[0]
     factors = _factors(tableau, system, t, h, y, p)
-    return system.solve(factors, raw / tableau.filter + row(bent, 0))
+    return system.solve(factors, raw / tableau.filter + bend(error))
 
 
 def _factors(

@@ -42,6 +42,7 @@ class Rosenbrock:
         self.order = tableau.order
         self.dense_degree = len(tableau.dense)
         self.rhs_per_step: int | None = tableau.stages
+        self._coefficients = tableau.a, tableau.C, tableau.c, tableau.d
 
     def on(self, system: System) -> Rosenbrock:
         return Rosenbrock(self.tableau, system)
@@ -185,21 +186,42 @@ class Rosenbrock:
         jacobian, f_t = system.linearise(t, y, p)
         factors = system.factor(jacobian, 1 / (h * tableau.gamma))
         stages = self._stages(t, h, y, p, factors, f_t)
-        increments = stacked(stages.increments)
-        bent, f_t_dot = system.linearise_jvp(t, y, p, increments, y_dot, p_dot)
-        dots: list[jax.Array] = []
-        for i in range(tableau.stages):
-            point_dot = weighted(tableau.a[i, :i], dots, start=y_dot) if i else y_dot
-            time = t + float(tableau.c[i]) * h if system.timed else t
-            slope = bent[i] + system.rhs_jvp(time, item(stages.points, i), p, point_dot, p_dot)
-            if i:
-                slope = slope + system.apply_mass(weighted(tableau.C[i, :i], dots, scale=1 / h))
+        bend, f_t_dot = system.linearise_jvp(t, y, p, y_dot, p_dot)
+
+        def stage(
+            i: Any, a: Coefficients, C: Coefficients, c: Any, d: Any, dots: Stack
+        ) -> jax.Array:
+            point_dot = weighted(a, dots, start=y_dot) if len(dots) else y_dot
+            time = t + c * h if system.timed else t
+            slope = system.rhs_jvp(time, item(stages.points, i), p, point_dot, p_dot)
+            slope = slope + bend(item(stages.increments, i))
+            if len(dots):
+                slope = slope + system.apply_mass(weighted(C, dots, scale=1 / h))
             if f_t_dot is not None:
-                slope = slope + h * float(tableau.d[i]) * f_t_dot
-            dots.append(system.solve(factors, slope))
+                slope = slope + h * d * f_t_dot
+            return system.solve(factors, slope)
+
+        push = self._push_rolled if system.rolled(y) else self._push_unrolled
+        dots = push(stage, y_dot)
         return Tangent(
             weighted(tableau.m, dots, start=y_dot), weighted(tableau.e, dots), self._terms(dots)
         )
+
+    def _push_unrolled(self, stage: Callable[..., jax.Array], y_dot: jax.Array) -> Stack:
+        a, C, c, d = self._coefficients
+        dots: list[jax.Array] = []
+        for i in range(self.tableau.stages):
+            dots.append(stage(i, a[i, :i], C[i, :i], float(c[i]), float(d[i]), dots))
+        return dots
+
+    def _push_rolled(self, stage: Callable[..., jax.Array], y_dot: jax.Array) -> Stack:
+        a, C, c, d = (jnp.asarray(x, y_dot.dtype) for x in self._coefficients)
+
+        def body(i: jax.Array, dots: jax.Array) -> jax.Array:
+            return put(dots, stage(i, row(a, i), row(C, i), row(c, i), row(d, i), dots), i)
+
+        empty = jnp.zeros((self.tableau.stages, *y_dot.shape), y_dot.dtype)
+        return lax.fori_loop(0, self.tableau.stages, body, empty)
 
     def _sweep_unrolled(
         self, stage: Callable[..., Any], out: jax.Array, p: jax.Array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -258,24 +259,17 @@ class ScalarSystem:
         return self._rhs_jvp(t=t, y=y, p=p, y_dot=y_dot, p_dot=p_dot)
 
     def linearise_jvp(
-        self,
-        t: jax.Array,
-        y: jax.Array,
-        p: jax.Array,
-        u: jax.Array,
-        y_dot: jax.Array,
-        p_dot: jax.Array,
-    ) -> tuple[jax.Array, jax.Array | None]:
+        self, t: jax.Array, y: jax.Array, p: jax.Array, y_dot: jax.Array, p_dot: jax.Array
+    ) -> tuple[Callable[[jax.Array], jax.Array], jax.Array | None]:
         if self._linearise is None:
-            return jnp.zeros_like(u), None
+            return jnp.zeros_like, None
         found = self._linearise_jvp(t=t, y=y, p=p, y_dot=y_dot, p_dot=p_dot)
         entries = len(self._pattern)
         f_t_dot = lax.slice_in_dim(found, entries, entries + self.n) if self.timed else None
         if not entries:
-            return jnp.zeros_like(u), f_t_dot
+            return jnp.zeros_like, f_t_dot
         jacobian = lax.slice_in_dim(found, 0, entries)
-        applied = [self._apply_jacobian(J=jacobian, u=row(u, i)) for i in range(len(u))]
-        return jnp.stack(applied), f_t_dot
+        return lambda u: self._apply_jacobian(J=jacobian, u=u), f_t_dot
 
     def rhs_vjp(
         self, t: jax.Array, y: jax.Array, p: jax.Array, v: jax.Array

@@ -124,15 +124,6 @@ class System(Protocol):
         """
 
     def linearise_jvp(
-        self,
-        t: jax.Array,
-        y: jax.Array,
-        p: jax.Array,
-        u: jax.Array,
-        y_dot: jax.Array,
-        p_dot: jax.Array,
-    ) -> tuple[jax.Array, jax.Array | None]:
-        """Directional derivatives of J, applied to each row of u, and of f_t or None.
-
-        u has the stage on a leading axis, and so has the first result.
-        """
+        self, t: jax.Array, y: jax.Array, p: jax.Array, y_dot: jax.Array, p_dot: jax.Array
+    ) -> tuple[Callable[[jax.Array], jax.Array], jax.Array | None]:
+        """Directional derivatives of J, as its product with a vector, and of f_t or None."""
