@@ -126,3 +126,31 @@ class BacksolveAlternatives(Study):
     def track_gradient_error(self, method: str) -> float:
         """The gradient at rtol = 1e-6 against the certified one."""
         return error(self._numbers(), method)
+
+
+class AdOscillation(Study):
+    """Per-layer gradients, raw and corrected, and the loss after training with them."""
+
+    study = "ad-oscillation"
+    param_names = ("correction",)
+    params = (
+        [
+            "leapfrog-raw",
+            "leapfrog-filter",
+            "leapfrog-Gragg",
+            "heun-raw",
+            "midpoint-raw",
+            "midpoint-stage-sum",
+            "midpoint-node-costate",
+        ],
+    )
+
+    @unit("times the true one's")
+    def track_oscillation_index(self, correction: str) -> float:
+        """The oscillation index of the gradients over that of the true ones; 1 is right."""
+        return error(self._numbers(), f"{correction} index")
+
+    @unit("error")
+    def track_layer_error(self, correction: str) -> float:
+        """The largest error of a layer at 80 steps."""
+        return error(self._numbers(), f"{correction} error")
