@@ -1,10 +1,9 @@
-"""stiffgrad.jax: our own Rosenbrock solvers with the exact discrete adjoint of their steps.
+"""stiffgrad.jax: our own stiff solvers, every strategy on the same integrator.
 
-The gradient is that of the returned values with the accepted step sizes held fixed; a solve that
-does not reach the end has a status and NaN gradients, never a truncated one.
+A solve that does not reach the end, or an adjoint that does not, has a status and NaN gradients,
+never a truncated one.
 
-Source: stiffgrad.jax.solve; Steinebach 2023, BIT 63, 27 (rodas5p); Hairer & Wanner 1996, section
-IV.7 (rodas4); Shampine & Reichelt 1997, SIAM J. Sci. Comput. 18, 1 (rosenbrock23).
+Source: stiffgrad.jax.solve; the integrators' files under stiffgrad/jax/integrators name theirs.
 """
 
 from collections.abc import Callable
@@ -22,32 +21,82 @@ from adapters._interface import (
     Solution,
     Solver,
     SolverFailure,
+    Strategy,
 )
 from adapters._jax_common import Program, host, on_device, prepare
 from problems import Problem
 
-# Steps tried at most; the record of a reverse solve is as long. rosenbrock23 takes the most: 1 500
-# on ROBER at rtol 1e-6.
+# Steps tried at most; the record of a reverse solve is as long. The methods of low order take the
+# most: rosenbrock23 1 500 on ROBER at rtol 1e-6.
 MAX_STEPS = 4096
+# The checkpointed variant may use this part of what storing every step takes.
+CHECKPOINTED_PART = 10
 
-METHODS = tuple(
-    Method(
+# Every strategy on the default integrator, with its variant.
+STRATEGIES: tuple[tuple[Strategy, str], ...] = (
+    ("discrete", ""),
+    ("discrete", "checkpointed"),
+    ("forward-discrete", ""),
+    ("forward", ""),
+    ("interpolating", ""),
+    ("quadrature", ""),
+    ("gauss", ""),
+    ("imex", ""),
+    ("backsolve", ""),
+    ("backsolve", "checkpointed"),
+)
+# The others with the strategies that tell their families apart: one-step linearly implicit,
+# diagonally and fully implicit, explicit and switching.
+OTHERS: dict[str, tuple[Strategy, ...]] = {
+    "rodas4": ("discrete",),
+    "rosenbrock23": ("discrete",),
+    "radau5": ("discrete", "forward", "gauss"),
+    "radau3": ("discrete",),
+    "kvaerno5": ("discrete", "forward", "gauss"),
+    "sdirk2": ("discrete",),
+    "tr-bdf2": ("discrete",),
+    "auto-tsit5-rosenbrock23": ("discrete",),
+    "tsit5": ("discrete",),
+}
+ROSENBROCK = ("rodas5p", "rodas4", "rosenbrock23")
+WITH_MASS = (*ROSENBROCK, "radau5", "radau3", "sdirk2")
+
+
+def _method(integrator: str, strategy: Strategy, variant: str = "") -> Method:
+    return Method(
         framework="stiffgrad-jax",
         integrator=integrator,
-        strategy="discrete",
+        strategy=strategy,
+        variant=variant,
         requires=("jax>=0.10",),
+        implicit=integrator != "tsit5",
+        mass_matrix=integrator in WITH_MASS and strategy in ("discrete", "forward"),
         devices=("cpu", "gpu"),
-        notes=f"every step recorded, max_steps={MAX_STEPS}; small systems as scalars with a sparse "
-        "elimination fixed at compile time",
+        notes=f"max_steps={MAX_STEPS}; small systems as scalars with a sparse elimination fixed at "
+        "compile time",
     )
-    for integrator in ("rodas5p", "rodas4", "rosenbrock23")
+
+
+METHODS = (
+    *(_method("rodas5p", *strategy) for strategy in STRATEGIES),
+    *(_method(name, strategy) for name, found in OTHERS.items() for strategy in found),
 )
 
 
 Mass = tuple[tuple[float, ...], ...] | None
 
 
-def _solve(rhs: Callable[..., Any], mass: Mass, integrator: str, *args: Any) -> Any:
+def _options(method: Method, n: int) -> dict[str, Any]:
+    """What `solve` calls the method, for n states."""
+    if method.strategy == "discrete" and method.variant == "checkpointed":
+        # Of the 8-byte numbers of store-all's rows: t, h, times reached, and the state.
+        return {"memory_limit": 8 * (3 + n) * MAX_STEPS // CHECKPOINTED_PART}
+    return {"adjoint": "-".join(filter(None, (method.strategy, method.variant)))}
+
+
+def _solve(
+    rhs: Callable[..., Any], mass: Mass, options: dict[str, Any], *args: Any
+) -> tuple[Any, Any]:
     """stiffgrad's solution at all of `ts` but the first; `args` is y0, p, rtol, atol, ts."""
     import jax.numpy as jnp
 
@@ -59,11 +108,11 @@ def _solve(rhs: Callable[..., Any], mass: Mass, integrator: str, *args: Any) -> 
         y0,
         ts,
         p,
-        integrator=integrator,
         mass=mass,
         rtol=rtol,
         atol=atol,
         max_steps=MAX_STEPS,
+        **options,
     )
     stats = solution.stats
     return solution.ys[1:], (solution.status, stats.accepted, stats.attempted)
@@ -77,21 +126,23 @@ def _mass(problem: Problem) -> Mass:
 @lru_cache(maxsize=16)
 def _forward_program(rhs: Callable[..., Any], mass: Mass, integrator: str) -> Program:
     """The solve without a gradient, in either direction."""
-    return Program(lambda *args: _solve(rhs, mass, integrator, *args))
+    return Program(lambda *args: _solve(rhs, mass, {"integrator": integrator}, *args))
 
 
-def _gradient_program(problem: Problem, integrator: str) -> Program:
+def _gradient_program(problem: Problem, method: Method) -> Program:
     import jax
     import jax.numpy as jnp
 
+    options = {"integrator": method.integrator, **_options(method, problem.n)}
+
     def loss(*args: Any) -> Any:
-        ys, outcome = _solve(problem.rhs, _mass(problem), integrator, *args)
+        ys, outcome = _solve(problem.rhs, _mass(problem), options, *args)
         return problem.loss.value(ys, jnp), outcome
 
     return Program(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
 
 
-def _counters(outcome: Any) -> Counters:
+def _counters(outcome: Any, integrator: str) -> Counters:
     """Of a successful solve; raises SolverFailure with stiffgrad's message of any other."""
     from stiffgrad.jax import Status
     from stiffgrad.jax._types import MESSAGES
@@ -99,11 +150,13 @@ def _counters(outcome: Any) -> Counters:
     status, accepted, attempted = (int(value) for value in outcome)
     if status != Status.SUCCESS:
         raise SolverFailure(MESSAGES[Status(status)])
+    # A Rosenbrock step has one Jacobian; the other families do not count theirs.
+    once = attempted if integrator in ROSENBROCK else None
     return Counters(
         steps=accepted,
         steps_rejected=attempted - accepted,
-        jacobian_evaluations=attempted,
-        factorisations=attempted,
+        jacobian_evaluations=once,
+        factorisations=once,
     )
 
 
@@ -114,7 +167,7 @@ class StiffgradSolver(Solver):
         super().__init__(problem, method)
         prepare()
         self._forward = _forward_program(problem.rhs, _mass(problem), method.integrator)
-        self._gradient = _gradient_program(problem, method.integrator)
+        self._gradient = _gradient_program(problem, method)
 
     @property
     def compile_cached(self) -> bool | None:
@@ -124,14 +177,14 @@ class StiffgradSolver(Solver):
         self._gradient.executable(*self._arguments(y0, p, rtol, atol))
 
     def forward(self, y0: Array, p: Array, rtol: float, atol: float) -> Call[Solution]:
-        return Call(self._forward.bind(*self._arguments(y0, p, rtol, atol)), _read_solution)
+        return Call(self._forward.bind(*self._arguments(y0, p, rtol, atol)), self._read_solution)
 
     def gradient(self, y0: Array, p: Array, rtol: float, atol: float) -> Call[Gradient]:
-        return Call(self._gradient.bind(*self._arguments(y0, p, rtol, atol)), _read_gradient)
+        return Call(self._gradient.bind(*self._arguments(y0, p, rtol, atol)), self._read_gradient)
 
     def reverse(self, y1: Array, p: Array, rtol: float, atol: float) -> Call[Solution]:
         args = on_device(y1, p, rtol, atol, self._times()[::-1])
-        return Call(self._forward.bind(*args), _read_end)
+        return Call(self._forward.bind(*args), self._read_end)
 
     def _times(self) -> Array:
         return np.concatenate([[self.problem.t0], self.problem.times])
@@ -139,20 +192,18 @@ class StiffgradSolver(Solver):
     def _arguments(self, y0: Array, p: Array, rtol: float, atol: float) -> tuple[Any, ...]:
         return on_device(y0, p, rtol, atol, self._times())
 
+    def _read_solution(self, raw: Any) -> Solution:
+        ys, outcome = raw
+        return Solution(host(ys), _counters(outcome, self.method.integrator))
 
-def _read_solution(raw: Any) -> Solution:
-    ys, outcome = raw
-    return Solution(host(ys), _counters(outcome))
+    def _read_end(self, raw: Any) -> Solution:
+        solution = self._read_solution(raw)
+        return Solution(solution.ys[-1], solution.counters)
 
-
-def _read_end(raw: Any) -> Solution:
-    solution = _read_solution(raw)
-    return Solution(solution.ys[-1], solution.counters)
-
-
-def _read_gradient(raw: Any) -> Gradient:
-    (loss, outcome), (y0, p) = raw
-    return Gradient(float(loss), host(p), host(y0), _counters(outcome))
+    def _read_gradient(self, raw: Any) -> Gradient:
+        (loss, outcome), (y0, p) = raw
+        counters = _counters(outcome, self.method.integrator)
+        return Gradient(float(loss), host(p), host(y0), counters)
 
 
 def build(problem: Problem, method: Method) -> StiffgradSolver:
