@@ -1,4 +1,4 @@
-"""A decay started at rest: the state stands still, so it shows nothing of what its gradient does."""
+"""A decay started at rest: the state stands still, and shows nothing of what its gradient does."""
 
 import numpy as np
 
