@@ -213,7 +213,8 @@ def _concrete(graph: Graph, ids: Ids) -> Any:
     if any(value is None for value in found):
         raise NotScalar("an index that depends on the state, the parameters or the time")
     dtype = graph.nodes[int(ids.flat[0])].dtype if ids.size else np.int32
-    return jnp.asarray(np.asarray(found, dtype).reshape(ids.shape))
+    # Inside a traced function a JAX array made now would be traced too.
+    return np.asarray(found, dtype).reshape(ids.shape)
 
 
 def _slice(graph: Graph, operands: Sequence[Ids], params: Mapping[str, Any], aval: Any) -> Ids:
@@ -315,7 +316,7 @@ def _scatter_add(
         with jax.ensure_compile_time_eval():
             blank = jnp.zeros(target.shape, jnp.int32)
             one = jnp.asarray(only.reshape(updates.shape))
-            hit = lax.scatter_add(blank, where, one, **where_to)
+            hit = lax.scatter_add(blank, jnp.asarray(where), one, **where_to)
         for place in np.flatnonzero(np.asarray(hit)):
             result[place] = graph.add(int(result[place]), int(update))
     return result.reshape(aval.shape)
