@@ -25,26 +25,35 @@ class ArrayCoupled:
         self._shape = len(inverse), n
         self._constant = np.kron(inverse, np.eye(n) if mass is None else mass).astype(dtype)
 
+    def _factor(self, matrix: jax.Array) -> Any:
+        return lu_factor(matrix)
+
+    def _solve(self, factors: Any, b: jax.Array) -> jax.Array:
+        return lu_solve(factors, b)
+
+    def _solve_transposed(self, factors: Any, b: jax.Array) -> jax.Array:
+        return lu_solve(factors, b, trans=1)
+
     def factor(self, jacobians: jax.Array, h: jax.Array) -> Any:
         s, n = self._shape
 
         def one(jacobians: jax.Array, h: jax.Array) -> Any:
             blocks = jnp.eye(s, dtype=h.dtype)[:, None, :, None] * jacobians[:, :, None, :]
-            return lu_factor(self._constant / h - blocks.reshape(s * n, s * n))
+            return self._factor(self._constant / h - blocks.reshape(s * n, s * n))
 
         return _over_lanes(one, h)(jacobians, h)
 
     def solve(self, factors: Any, b: jax.Array) -> jax.Array:
-        return self._solve(factors, b, trans=0)
+        return self._stacked(self._solve, factors, b)
 
     def solve_transposed(self, factors: Any, b: jax.Array) -> jax.Array:
-        return self._solve(factors, b, trans=1)
+        return self._stacked(self._solve_transposed, factors, b)
 
-    def _solve(self, factors: Any, b: jax.Array, trans: int) -> jax.Array:
-        def one(lu: jax.Array, pivots: jax.Array, b: jax.Array) -> jax.Array:
-            return lu_solve((lu, pivots), b.ravel(), trans=trans).reshape(b.shape)
+    def _stacked(self, solve: Callable[..., Any], factors: Any, b: jax.Array) -> jax.Array:
+        def one(factors: Any, b: jax.Array) -> jax.Array:
+            return solve(factors, b.ravel()).reshape(b.shape)
 
-        return _over_lanes(one, b[0, 0])(*factors, b)
+        return _over_lanes(one, b[0, 0])(factors, b)
 
     def backward_error(
         self, jacobians: jax.Array, h: jax.Array, factors: Any, x: jax.Array, b: jax.Array

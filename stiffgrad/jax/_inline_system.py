@@ -15,11 +15,13 @@ from typing import Any
 import jax
 import jax.extend.core as jex
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
 
 from stiffgrad.jax._array_system import ArraySystem, Loop, over_lanes
 from stiffgrad.jax._compile import one_function
 from stiffgrad.jax._flatten import Traced
+from stiffgrad.jax._gauss_jordan import inverse, refined
+from stiffgrad.jax._inline_coupled import InlineCoupled
 
 # What a native function can be made of, as far as right-hand sides use it.
 _KNOWN = frozenset(
@@ -174,34 +176,8 @@ class InlineSystem(ArraySystem):
         singular = ~jnp.all(jnp.isfinite(factors[0]), axis=(0, 1))
         return jnp.where(singular, jnp.inf, jnp.zeros_like(shift))
 
-
-def refined(inverse: jax.Array, matrix: jax.Array, b: jax.Array) -> jax.Array:
-    """`matrix^-1 b`, with one step of iterative refinement to make up for using an inverse."""
-    x = product(inverse, b)
-    return x + product(inverse, b - product(matrix, x))
-
-
-def product(matrix: jax.Array, v: jax.Array) -> jax.Array:
-    """`matrix v` without a dot product, which a native function cannot have."""
-    return jnp.sum(matrix * v, axis=-1)
-
-
-def inverse(matrix: jax.Array) -> jax.Array:
-    """The inverse of a small matrix by Gauss-Jordan elimination with partial pivoting."""
-    n = len(matrix)
-    rows = lax.broadcasted_iota(jnp.int32, (n, 1), 0)
-    work = jnp.concatenate([matrix, jnp.eye(n, dtype=matrix.dtype)], axis=1)
-    for k in range(n):
-        size = jnp.where(rows >= k, jnp.abs(lax.slice_in_dim(work, k, k + 1, axis=1)), -1)
-        # The first of the largest: argmax would be a reduction over pairs.
-        largest = jnp.min(jnp.where(size == jnp.max(size), rows, n))
-        pivot_row = jnp.sum(jnp.where(rows == largest, work, 0), axis=0, keepdims=True)
-        displaced = lax.slice_in_dim(work, k, k + 1, axis=0)
-        work = jnp.where(rows == largest, displaced, work)
-        pivot_row = pivot_row / lax.slice_in_dim(pivot_row, k, k + 1, axis=1)
-        column = lax.slice_in_dim(work, k, k + 1, axis=1)
-        work = jnp.where(rows == k, pivot_row, work - column * pivot_row)
-    return lax.slice_in_dim(work, n, 2 * n, axis=1)
+    def coupled(self, inverse: np.ndarray) -> InlineCoupled:
+        return InlineCoupled(self.mass, inverse, self.n, self.dtype)
 
 
 def _without_dots(closed: jex.ClosedJaxpr | None) -> jex.ClosedJaxpr | None:

@@ -8,11 +8,12 @@ import scipy.integrate
 from stiffgrad.jax import _dense
 from stiffgrad.jax._array_system import ArraySystem
 from stiffgrad.jax._flatten import Traced
+from stiffgrad.jax._inline_system import InlineSystem
 from stiffgrad.jax._integrators import INTEGRATORS
 from stiffgrad.jax._scalar_system import ScalarSystem
 from tests.stiffgrad.jax.cases import van_der_pol
 
-SYSTEMS = {"scalar": ScalarSystem, "array": ArraySystem}
+SYSTEMS = {"scalar": ScalarSystem, "inline": InlineSystem, "array": ArraySystem}
 Y, P = jnp.array([1.5, -0.4]), jnp.array([5.0])
 
 
@@ -81,18 +82,22 @@ def observed_order(solver, counts, end=0.5):
     return np.log(errors[0] / errors[1]) / np.log(counts[1] / counts[0])
 
 
-def check_derivatives(solver, state, t=0.3, h=0.07, rtol=1e-9, moving=None):
+def check_derivatives(solver, states, t=0.3, h=0.07, rtol=1e-9):
     """A step's derivatives against those that JAX takes through the iterations of the stages.
 
     Pushforward, with those of dense output and error estimate, and pullback by its scalar product
-    with the pushforward. `moving` is how much of the state has derivatives.
+    with the pushforward.
+
+    Args:
+        solver: the method.
+        states: to step from, with how much of each has derivatives.
+        t, h: of the step.
+        rtol: to which the derivatives agree.
     """
     t, h, p = jnp.asarray(t), jnp.asarray(h), P
-    rng = np.random.default_rng(2)
-    state_dot, p_dot, out = (jnp.asarray(rng.normal(size=len(x))) for x in (state, p, state))
-    carried = jnp.arange(len(state)) < (moving or len(state))
-    state_dot, out = state_dot * carried, out * carried
     degree = solver.dense_degree
+    rng = np.random.default_rng(2)
+    terms_bar = jnp.asarray(rng.normal(size=(degree, solver.system.n))) if degree else None
 
     def both(state, p, state_dot, p_dot, out, terms_bar):
         def step(state, p):
@@ -105,16 +110,19 @@ def check_derivatives(solver, state, t=0.3, h=0.07, rtol=1e-9, moving=None):
         plain = solver.pullback(t, h, state, p, out)
         return through, found, pulled, plain
 
-    terms_bar = jnp.asarray(rng.normal(size=(degree, solver.system.n))) if degree else None
     run = compiled(solver, both)
-    through, found, pulled, plain = run(state, p, state_dot, p_dot, out, terms_bar)
-    for a, b in zip(found, through, strict=True):
-        if b is not None:
-            np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
-    forward = out @ found.state
-    _check_product(forward, plain, (state_dot, p_dot))
-    if degree:
-        _check_product(forward + jnp.sum(terms_bar * found.terms), pulled, (state_dot, p_dot))
+    for state, moving in states:
+        carried = jnp.arange(len(state)) < moving
+        state_dot, p_dot, out = (jnp.asarray(rng.normal(size=len(x))) for x in (state, p, state))
+        dots = state_dot * carried, p_dot
+        through, found, pulled, plain = run(state, p, *dots, out * carried, terms_bar)
+        for a, b in zip(found, through, strict=True):
+            if b is not None:
+                np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+        forward = (out * carried) @ found.state
+        _check_product(forward, plain, dots)
+        if degree:
+            _check_product(forward + jnp.sum(terms_bar * found.terms), pulled, dots)
 
 
 def _check_product(forward, pulled, dots):
