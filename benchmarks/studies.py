@@ -154,3 +154,68 @@ class AdOscillation(Study):
     def track_layer_error(self, correction: str) -> float:
         """The largest error of a layer at 80 steps."""
         return error(self._numbers(), f"{correction} error")
+
+
+class LibrarySeconds(Study):
+    """How fast stiffgrad.jax is, figure by figure."""
+
+    study = "library"
+    param_names = ("figure",)
+    params = (["gradient-rober", "first-cold-rober", "first-warm-rober", "epoch", "map"],)
+
+    @unit("s")
+    def track_seconds(self, figure: str) -> float:
+        """A gradient to 1e-6, a first call, an epoch of training, a gradient within a map."""
+        return error(self._numbers(), figure)
+
+
+class CostScaling(Study):
+    """The power of the number of parameters that a gradient's time grows with."""
+
+    study = "cost-scaling"
+    param_names = ("strategy",)
+    params = (
+        [
+            "discrete",
+            "forward",
+            "forward-unstructured",
+            "gauss",
+            "imex",
+            "interpolating",
+            "quadrature",
+        ],
+    )
+
+    @unit("power of m")
+    def track_exponent(self, strategy: str) -> float:
+        """Between the two largest sizes of a quick run."""
+        return error(self._numbers(), strategy)
+
+
+class VanishingGradient(Study):
+    """How fast a step's gradient vanishes, and what is left of one that does not."""
+
+    study = "vanishing-gradient"
+    param_names = ("scheme",)
+    params = (
+        [
+            "backward-euler",
+            "trapezoid",
+            "radau3",
+            "radau5",
+            "gauss4",
+            "sdirk2",
+            "lobatto-iiic3",
+            "rodas5p",
+        ],
+    )
+
+    @unit("power of 1/|z|")
+    def track_decay(self, scheme: str) -> float:
+        """The order at which d y_1 / d lambda vanishes."""
+        return error(self._numbers(), f"{scheme} decay")
+
+    @unit("relative error")
+    def track_slow_gradient_error(self, scheme: str) -> float:
+        """Of a slow manifold's gradient at lambda = -1e6, 10 steps, started beside it."""
+        return error(self._numbers(), f"{scheme} off")
