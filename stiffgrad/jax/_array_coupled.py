@@ -39,7 +39,7 @@ class ArrayCoupled:
 
         def one(jacobians: jax.Array, h: jax.Array) -> Any:
             blocks = jnp.eye(s, dtype=h.dtype)[:, None, :, None] * jacobians[:, :, None, :]
-            return self._factor(self._constant / h - blocks.reshape(s * n, s * n))
+            return self._factor(jnp.asarray(self._constant) / h - blocks.reshape(s * n, s * n))
 
         return _over_lanes(one, h)(jacobians, h)
 

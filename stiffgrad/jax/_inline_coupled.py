@@ -18,7 +18,7 @@ class InlineCoupled(ArrayCoupled):
         return inverse(matrix), matrix
 
     def _solve(self, factors: Any, b: jax.Array) -> jax.Array:
-        return refined(*factors, b)
+        return refined(factors[0], factors[1], b)
 
     def _solve_transposed(self, factors: Any, b: jax.Array) -> jax.Array:
         return refined(factors[0].T, factors[1].T, b)

@@ -10,6 +10,7 @@ from stiffgrad.jax._method import Method
 from stiffgrad.jax._multistep import Multistep
 from stiffgrad.jax._rosenbrock import Rosenbrock
 from stiffgrad.jax._runge_kutta import RungeKutta
+from stiffgrad.jax._switch import Switch
 from stiffgrad.jax._system import System
 from stiffgrad.jax.integrators import MULTISTEP, ROSENBROCK, RUNGE_KUTTA
 
@@ -21,4 +22,5 @@ INTEGRATORS: dict[str, Callable[[System], Method]] = {
     },
     "bdf1": partial(RungeKutta, RUNGE_KUTTA["backward-euler"]),
     **{name: partial(Multistep, tableau) for name, tableau in MULTISTEP.items()},
+    "auto-tsit5-rosenbrock23": Switch,
 }

@@ -72,8 +72,12 @@ class RungeKutta:
         return y
 
     def step(self, t: jax.Array, h: jax.Array, y: jax.Array, p: Any) -> Step:
+        return self.finish(t, h, y, p, self.stages(t, h, y, p))
+
+    def finish(self, t: jax.Array, h: jax.Array, y: jax.Array, p: Any, stages: Stages) -> Step:
+        """The step that has these stages."""
         tableau = self.tableau
-        points, increments, failure = self.stages(t, h, y, p)
+        points, increments, failure = stages
         last = points[-1] if tableau.stiffly_accurate else None
         return Step(
             state=weighted(tableau.b, increments, start=y) if last is None else last,

@@ -174,6 +174,13 @@ class ScalarSystem:
             total[i] = graph.add(total[i], graph.mul(entry, u[j]))
         return Program(graph, total, {"J": entries, "u": u})
 
+    @cached_property
+    def _dense(self) -> Program:
+        entries = self._inputs("J", len(self._pattern))
+        places = dict(zip(self._pattern, entries, strict=True))
+        full = [places.get((i, j)) for i in range(self.n) for j in range(self.n)]
+        return Program(self._graph, full, {"J": entries})
+
     def _apply_constant(self, matrix: np.ndarray) -> Program:
         graph, v = self._graph, self._inputs("v", self.n)
         total = [graph.constant(0, self.dtype)] * self.n
@@ -247,11 +254,9 @@ class ScalarSystem:
         return v if self.mass is None else self._mass_programs[1](v=v)
 
     def dense_jacobian(self, jacobian: jax.Array) -> jax.Array:
-        matrix = jnp.zeros((self.n, self.n, *jacobian.shape[1:]), self.dtype)
         if not self._pattern:
-            return matrix
-        rows, columns = np.array(self._pattern).T
-        return matrix.at[rows, columns].set(jacobian)
+            return jnp.zeros((self.n, self.n, *jacobian.shape[1:]), self.dtype)
+        return self._dense(J=jacobian).reshape(self.n, self.n, *jacobian.shape[1:])
 
     def rhs_jvp(
         self, t: jax.Array, y: jax.Array, p: jax.Array, y_dot: jax.Array, p_dot: jax.Array
