@@ -219,3 +219,27 @@ class VanishingGradient(Study):
     def track_slow_gradient_error(self, scheme: str) -> float:
         """Of a slow manifold's gradient at lambda = -1e6, 10 steps, started beside it."""
         return error(self._numbers(), f"{scheme} off")
+
+
+class TrainingRober(Study):
+    """The paper's neural ODE on Robertson's reaction, 1000 epochs from one seed."""
+
+    study = "training-rober"
+    param_names = ("recipe",)
+    params = (["scaled"],)
+
+    @unit("ms")
+    def track_milliseconds_an_epoch(self, recipe: str) -> float:
+        """Of the fastest hundred epochs, gradient and optimiser."""
+        return error(self._numbers(), f"{recipe} ms")
+
+    @unit("mean error / scale")
+    def track_misfit(self, recipe: str) -> float:
+        """After 1000 epochs: a change says that the arithmetic of training has changed."""
+        return error(self._numbers(), f"{recipe} misfit 1000")
+
+
+class TrainingPollu(TrainingRober):
+    """The paper's neural ODE on POLLU, 1000 epochs from one seed."""
+
+    study = "training-pollu"
