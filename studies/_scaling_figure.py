@@ -16,9 +16,9 @@ def draw_scaling(frame: DataFrame) -> Figure:
     axes[0, 0].set(
         title=f"{study.STATES} states", xlabel="parameters m", ylabel="one gradient [ms]"
     )
-    _slopes(axes[0, 0], frame, "parameters", "parameters", (1, 3))
+    _slopes(axes[0, 0], frame, "parameters", (1, 3))
     _curves(axes[0, 1], frame, "states", "states", "seconds", 1e3)
-    _slopes(axes[0, 1], frame, "states", "states", (1, 3))
+    _slopes(axes[0, 1], frame, "states", (1, 3))
     title = f"{study.FIXED_PARAMETERS} parameters"
     axes[0, 1].set(title=title, xlabel="states k", ylabel="one gradient [ms]")
     _curves(axes[1, 0], frame, "chunk", "chunk", "seconds", 1e3)
@@ -50,25 +50,28 @@ def _curves(axis: Any, frame: DataFrame, part: str, size: str, figure: str, unit
         line = rows[rows["label"] == label].sort_values(size)
         if len(line):
             axis.plot(line[size], unit * line[figure], label=label, **look(label))
+    if rows.empty:
+        axis.annotate("not part of this run", (0.5, 0.5), xycoords="axes fraction", ha="center")
     axis.set(xscale="log", yscale="log")
 
 
-def _slopes(axis: Any, frame: DataFrame, part: str, size: str, powers: tuple[int, ...]) -> None:
-    """Lines of known powers, through the middle of the figure."""
+def _slopes(axis: Any, frame: DataFrame, part: str, powers: tuple[int, ...]) -> None:
+    """Lines of known powers from the corner of the fastest and smallest, as far as they fit."""
     from studies import _figures
 
     rows = study.rows_of(frame, part)
     if rows.empty:
         return
     low, high = axis.get_ylim()
-    left, right = rows[size].min(), rows[size].max()
+    left, right = rows[part].min(), rows[part].max()
+    base = 1e3 * rows["seconds"].min()
     for power in powers:
-        x = [right / 10, right]
-        top = high / 2
-        y = [top / 10**power, top]
-        axis.plot(x, y, color=_figures.CLAIMED, linestyle=":", linewidth=1)
-        axis.annotate(f"{power}", (x[0], y[0]), color=_figures.CLAIMED, fontsize=8)
-    axis.set(xlim=(left / 1.3, right * 1.3), ylim=(low, high))
+        end = min(right, left * (high / base) ** (1 / power))
+        line = [base, base * (end / left) ** power]
+        axis.plot([left, end], line, color=_figures.CLAIMED, linestyle=":", linewidth=1.2)
+        where = {"textcoords": "offset points", "xytext": (4, -10), "fontsize": 9}
+        axis.annotate(f"power {power}", (end, line[1]), color=_figures.CLAIMED, ha="right", **where)
+    axis.set(ylim=(low, high))
 
 
 def _crossover(axis: Any, frame: DataFrame) -> None:
@@ -86,3 +89,6 @@ def _crossover(axis: Any, frame: DataFrame) -> None:
     )
     axis.set(xscale="log", yscale="log", title="Brusselator, N × N cells")
     axis.set(xlabel="states and parameters, n + p", ylabel="one gradient [ms]")
+    totals = sorted({int(row.states + row.parameters) for row in rows.itertuples()})
+    axis.set_xticks([*totals], [str(total) for total in totals])
+    axis.minorticks_off()
