@@ -91,4 +91,4 @@ def _crossover(axis: Any, frame: DataFrame) -> None:
     axis.set(xlabel="states and parameters, n + p", ylabel="one gradient [ms]")
     totals = sorted({int(row.states + row.parameters) for row in rows.itertuples()})
     axis.set_xticks([*totals], [str(total) for total in totals])
-    axis.minorticks_off()
+    axis.set_xticks([], minor=True)
