@@ -260,21 +260,23 @@ def judge_single(frame: DataFrame) -> Verdict:
     small = np.abs(rows["closed"]) < TINY
     if not small.any():
         raise NotMeasured("no gradient was small enough")
+    gone = lost | failed
+    early = gone & ~small
     measured = (
         f"{MANY} steps: of {int(small.sum())} gradients below {TINY:.1e}, "
         f"{int((lost & small).sum())} are exactly zero and {int((failed & small).sum())} NaN; of "
-        f"{int((~small).sum())} above, {int(((lost | failed) & ~small).sum())} are either"
+        f"{int((~small).sum())} above, {int(early.sum())} are either"
     )
-    if ((lost | failed) & ~small).any():
-        return refuted(measured, "gradients are lost that single precision could hold")
-    if failed.any():
+    if early.any():
+        measured += f", the largest {np.abs(rows['closed'])[early].max():.0e}"
+    if not (gone & small).any():
+        return refuted(measured, "gradients survive that single precision cannot hold")
+    if failed.any() or early.any():
         return differs(
             measured,
-            "the states underflow before the gradient does; our solver then reports failure, with "
-            "NaN for the gradient, where others return zero",
+            "what underflows first is a state or a stage on the way; where it makes the solver's "
+            "linear systems fail, the solver says so, with NaN for the gradient",
         )
-    if not (lost == small).all():
-        return refuted(measured, "gradients survive that single precision cannot hold")
     return confirmed(measured)
 
 
