@@ -35,6 +35,9 @@ MAP_RTOL = 1e-4
 MAP_SIGMA, MAP_SEED = 0.5, 20261121
 # Compiled runs that a training is made of.
 BLOCKS = 10
+# Two and a half times what the longest takes: the record of a block of lanes, which has room for
+# that many steps, is copied for every block.
+MAP_STEPS = 256
 # How long the map is repeated, seconds.
 SETTLING_SECONDS = 0.5
 
@@ -131,7 +134,7 @@ def mapped(part: str, problem: str, method: str, trajectories: int) -> Row:
     found = get_problem(problem)
     draw = np.random.default_rng(MAP_SEED).normal(size=(trajectories, found.m))
     rates = found.p * np.exp(MAP_SIGMA * draw)
-    loss = _loss(found, MAP_RTOL)
+    loss = _loss(found, MAP_RTOL, max_steps=MAP_STEPS)
     gradient = jax.vmap(jax.grad(loss, argnums=1, has_aux=True), in_axes=(None, 0))
     executable, compile_seconds = compiled(gradient, found.y0, rates)
     (bars, (_, steps)), seconds = timed(lambda: executable(found.y0, rates), SETTLING_SECONDS)
@@ -139,6 +142,7 @@ def mapped(part: str, problem: str, method: str, trajectories: int) -> Row:
     row: Row = {
         "seconds": seconds,
         "steps": float(np.mean(steps)),
+        "max_steps": MAP_STEPS,
         "compile_seconds": compile_seconds,
     }
     if lost:

@@ -325,7 +325,7 @@ def judge_map(frame: DataFrame) -> Verdict:
     rate = row["trajectories"] / row["seconds"]
     measured = (
         f"{rate:,.0f} gradients a second over {row['trajectories']:.0f} trajectories of "
-        f"{row['steps']:.0f} steps on average"
+        f"{row['steps']:.0f} steps on average, max_steps={row['max_steps']:.0f}"
     )
     return _reached(measured, rate >= WANTED_MAPPED, "30,000")
 
