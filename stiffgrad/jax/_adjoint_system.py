@@ -52,7 +52,8 @@ class AdjointSystem:
         self.mass = None if base.mass is None else base.mass.T
 
     def rolled(self, y: jax.Array) -> bool:
-        return self.base.rolled(y)
+        # With the solution to look up, a stage is too much to write out as often as there are.
+        return True
 
     def compiled(self, loop: Loop) -> Loop:
         return self.base.compiled(loop)

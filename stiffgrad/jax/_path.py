@@ -50,6 +50,17 @@ class Path:
 
         return lax.while_loop(early, lambda number: number - 1, number)
 
+    def start_of(self, rows: jax.Array, number: jax.Array) -> jax.Array:
+        """The time at which a row's step starts."""
+        return self._head(rows, number)[0]
+
+    @staticmethod
+    def _head(rows: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Start and size of a row's step."""
+        head = lax.dynamic_slice(rows, (number, jnp.zeros_like(number)), (1, 2))
+        start, h = (lax.slice_in_dim(head, k, k + 1, axis=1) for k in (0, 1))
+        return lax.squeeze(start, (0, 1)), lax.squeeze(h, (0, 1))
+
     def value(self, rows: jax.Array, number: jax.Array, t: jax.Array) -> jax.Array:
         """The state at time t, which row `number` holds or one shortly before it."""
         at = self._point(rows, number, t)

@@ -1,15 +1,16 @@
-"""`gauss`: continuous adjoint, its parameter integral by Gauss's formula on each of its steps.
+"""`gauss`: continuous adjoint, its parameter integral by Gauss's formula along its steps.
 
 Trust it as far as its tolerances go: the steps answer for lambda, so that no sensitivity escapes
-them, but nobody answers for the integral's own error, which in practice follows lambda's. The
+them; nobody answers for the integral's own error, which in practice is smaller than lambda's. The
 gradient is that of the exact solution, not that of the steps taken: against `discrete`, with which
 it shares the forward pass, it tells what the steps leave out.
 
 The integrator of the solve goes back over `lambda' = -f_y^T lambda`, with the states from the dense
 output of the recorded steps, and starts afresh at every observation, which adds its part to lambda.
-On each of its steps `dL/dp = integral of f_p^T lambda` is summed over three Gauss nodes, with
-lambda from the step's dense output. Cost for n states and m parameters: O(n^3 + m) a step.
-Memory: the record, `3 + n (1 + degree of the dense output)` numbers a step of the forward pass.
+On whatever a step of lambda and a recorded step have in common, where both are polynomials,
+`dL/dp = integral of f_p^T lambda` is summed over three Gauss nodes. Cost for n states and m
+parameters: O(n^3 + m) a step. Memory: the record, `3 + n (1 + degree of the dense output)` numbers
+a step of the forward pass.
 
 Kim et al., Chaos 31, 093122, 2021, eq. 6, with the integral split off as there; GaussAdjoint of
 SciMLSensitivity; Sapienza et al., arXiv 2406.09699, for all of them side by side.
@@ -17,10 +18,11 @@ SciMLSensitivity; Sapienza et al., arXiv 2406.09699, for all of them side by sid
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from stiffgrad.jax import _rules
 from stiffgrad.jax._adjoint import Adjoint, Solved
@@ -48,6 +50,17 @@ class Gauss(Recorded):
         return self.at_start(end.state, ys_bar), end.tally, end.status
 
 
+_Fixed = tuple[Inputs, Walk, jax.Array, Step]
+
+
+class _Piece(NamedTuple):
+    """How far the integral over a step is: which part is done, and the recorded step to go on."""
+
+    done: jax.Array
+    number: jax.Array
+    total: jax.Array
+
+
 class _Sum:
     """The parameter integral so far; see :class:`stiffgrad.jax._adjoint.Tally`."""
 
@@ -72,8 +85,30 @@ class _Sum:
         return jnp.zeros_like(h), None
 
     def add(self, tally: jax.Array, inputs: Inputs, walk: Walk, taken: Taken) -> jax.Array:
-        def integrand(theta: jax.Array) -> jax.Array:
-            return parameter_term(self._system, inputs, walk, taken.h, taken.step, theta)
+        along: Any = inputs.p
 
-        mean, _ = _RULE.apply(integrand, tally)
-        return jnp.where(taken.h != 0, tally + taken.h * mean, tally)
+        def unfinished(carry: tuple[_Fixed, _Piece]) -> jax.Array:
+            return carry[1].done < 1
+
+        def body(carry: tuple[_Fixed, _Piece]) -> tuple[_Fixed, _Piece]:
+            return carry[0], self._piece(*carry[0], carry[1])
+
+        # A rejected step has no pieces.
+        done = jnp.where(taken.h != 0, 0, 1).astype(tally.dtype)
+        fixed = inputs, walk, taken.h, taken.step
+        return lax.while_loop(unfinished, body, (fixed, _Piece(done, along.number, tally)))[1].total
+
+    def _piece(self, inputs: Inputs, walk: Walk, h: jax.Array, step: Step, now: _Piece) -> _Piece:
+        """The integral over what one recorded step and a step of lambda share."""
+        along: Any = inputs.p
+        start = self._system.path.start_of(along.rows, now.number)
+        until = (along.origin - start - walk.t) / h
+        until = jnp.where((until < 1) & (now.number > 0), jnp.maximum(until, now.done), 1)
+        width = until - now.done
+
+        def integrand(part: jax.Array) -> jax.Array:
+            theta = now.done + part * width
+            return parameter_term(self._system, inputs, walk, h, step, theta)
+
+        mean, _ = _RULE.apply(integrand, now.total)
+        return _Piece(until, now.number - 1, now.total + h * width * mean)
