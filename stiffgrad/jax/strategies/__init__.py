@@ -69,7 +69,7 @@ REVERSE: dict[str, Callable[[Plan], Reverse]] = {
     "backsolve": Backsolve,
     "backsolve-checkpointed": BacksolveCheckpointed,
 }
-FORWARD: dict[str, Callable[[Plan], Forward]] = {
+FORWARD: dict[str, Callable[[Plan, int | None], Forward]] = {
     "forward": ContinuousForward,
     "forward-discrete": ForwardDiscrete,
 }
