@@ -86,6 +86,21 @@ def _singular(matrix: jax.Array) -> jax.Array:
     return values[..., -1] <= _ROUNDINGS * eps * jnp.maximum(values[..., 0], 1)
 
 
+def consistent_tangents(
+    system: System, t: jax.Array, y: jax.Array, p: jax.Array, y_dot: jax.Array, p_dot: jax.Array
+) -> jax.Array:
+    """Tangents of a single state, (k, n), along which the algebraic equations stay satisfied.
+
+    Changed in M's null space alone: the algebraic states follow the others and p.
+    """
+    algebraic, free = (jnp.asarray(x, y.dtype) for x in null_spaces(system))
+    if not len(algebraic):
+        return y_dot
+    moved = jax.vmap(lambda y_dot, p_dot: system.rhs_jvp(t, y, p, y_dot, p_dot))(y_dot, p_dot)
+    inner = algebraic @ system.dense_jacobian(system.linearise(t, y, p)[0]) @ free.T
+    return y_dot - jnp.linalg.solve(inner, algebraic @ moved.T).T @ free
+
+
 def describe(
     system: System, t: jax.Array, y: jax.Array, p: jax.Array, rtol: jax.Array, atol: jax.Array
 ) -> str:

@@ -12,6 +12,7 @@ from stiffgrad.jax import _control, _dense, _forward
 from stiffgrad.jax._forward import Inputs, Outcome, Plan, Taken, Walk, Watcher
 from stiffgrad.jax._method import Step, Tangent
 from stiffgrad.jax._stacks import row
+from stiffgrad.jax._start import consistent_tangents
 
 
 class _Carry(NamedTuple):
@@ -62,7 +63,12 @@ def solve_tangents(
 
     count, k = len(inputs.times), len(y0_dot)
     dots = jnp.zeros((k, plan.method.system.n + plan.method.memory), y0_dot.dtype)
-    dots = dots.at[:, : y0_dot.shape[1]].set(y0_dot)
+    first = y0_dot
+    if scale is not None:
+        # One off the algebraic equations has an error that no step size makes small.
+        begin = inputs.times[0], inputs.y0, inputs.p
+        first = consistent_tangents(plan.method.system, *begin, y0_dot, p_dot)
+    dots = dots.at[:, : y0_dot.shape[1]].set(first)
     ys = jnp.zeros((count, len(inputs.y0)), inputs.y0.dtype).at[0].set(inputs.y0)
     ys_dot = jnp.zeros((count, *y0_dot.shape), y0_dot.dtype).at[0].set(y0_dot)
     start = _Carry(_forward.start_checked(plan, inputs), dots, ys, ys_dot)

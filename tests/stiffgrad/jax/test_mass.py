@@ -87,7 +87,7 @@ def rober_loss(rhs, mass, y0, k, rtol, **options):
         *((name, "scalar", "discrete") for name in STIFF),
         ("rodas5p", "array", "discrete"),
         ("rodas5p", "scalar", "forward-discrete"),
-        ("rodas5p", "scalar", "forward"),
+        *((name, "scalar", "forward") for name in ("rodas5p", "radau5")),
     ],
 )
 def test_rober_as_a_dae_has_robers_gradient(integrator, engine, adjoint):
