@@ -3,8 +3,9 @@
 from functools import partial
 
 from studies import Study
+from studies._training_claims import Marks, claims
 from studies._training_figure import draw
-from studies._training_study import Marks, claims, numbers, run
+from studies._training_study import numbers, run
 
 MARKS = Marks(
     problem="rober",

@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from problems import get_problem
-from studies import NotMeasured, _training_cost, _training_run, _training_study, get_study
+from studies import (
+    NotMeasured,
+    _training_claims,
+    _training_cost,
+    _training_run,
+    _training_study,
+    get_study,
+)
 from studies import _training as training
 from studies._training import BASELINE, BOTH, PLAIN, POLLU, ROBER, STEER, TANH, UNSCALED
 from studies.training_rober import MARKS
@@ -117,13 +124,21 @@ def test_two_hours_are_two_hours_or_less():
 def test_forward_mode_is_cheaper_or_not():
     assert outcome("forward mode", made(forward=10.0)) == "refuted"
     assert outcome("forward mode", made(forward=0.5)) == "confirmed"
+    frame = made(forward=0.5)
+    other = frame[frame["part"] == "gradient"].copy()
+    other["method"] = other["method"].str.replace("rodas5p", "rodas4")
+    other["ms"] = 1 / other["ms"]
+    mixed = pd.concat([frame, other])
+    assert outcome("forward mode", mixed) == "confirmed with a difference"
+    with pytest.raises(NotMeasured):
+        outcome("forward mode", frame[frame["part"] != "gradient"])
 
 
 def test_the_longer_training_of_a_recipe_is_not_mixed_with_the_shorter():
     frame = made()
     longer = frame[(frame["recipe"] == BOTH) & (frame["part"] == "at")]
     longer = longer.assign(epochs=50000, misfit=9.0)
-    found = _training_study.late(pd.concat([frame, longer]), BOTH)
+    found = _training_claims.late(pd.concat([frame, longer]), BOTH)
     assert found.tolist() == [0.01, 0.01]
 
 
