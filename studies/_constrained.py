@@ -163,7 +163,7 @@ def _row(first: int, losses: Any, norms: Any, offs: Any, statuses: Any) -> Row:
         "best_loss": float(np.min(losses[~failed], initial=np.inf)),
         "gradient_norm": _largest(norms),
         "violation": _largest(offs),
-        "failed": bool(failed.any()),
+        "failed": int(failed.any()),
         "cause": "",
     }
     if failed.any():

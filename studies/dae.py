@@ -221,7 +221,7 @@ def judge_constraint(frame: DataFrame) -> Verdict:
 
 def judge_training(frame: DataFrame) -> Verdict:
     ends = _last(_part(frame, "training"))
-    ends = ends[(ends["units"] == "scaled") & ~ends["failed"].astype(bool)]
+    ends = ends[(ends["units"] == "scaled") & (ends["failed"] == 0)]
     medians = ends.groupby("form")["loss"].median()
     if set(medians.index) != set(FORMS):
         raise NotMeasured("one of the two forms finished no training")
@@ -245,7 +245,7 @@ def instabilities(frame: DataFrame) -> Any:
     rows = _part(frame, "training").sort_values("epoch")
     keys = ["units", "form", "seed"]
     before = rows.groupby(keys)["best_loss"].transform(lambda best: best.cummin().shift())
-    rows = rows.assign(spiked=rows["worst_loss"] > SPIKE * before, failed=rows["failed"] == True)  # noqa: E712
+    rows = rows.assign(spiked=rows["worst_loss"] > SPIKE * before, failed=rows["failed"] > 0)
     return rows.groupby(keys, as_index=False)[["spiked", "failed"]].max()
 
 
