@@ -16,7 +16,7 @@ ROBER_MASS = np.diag([1.0, 1.0, 0.0])
 # With an explicit stage, for which M^-1 would be needed.
 EXPLICIT = {
     *("kvaerno5", "tr-bdf2", "trapezoid", "tsit5", "heun", "midpoint", "ralston", "euler"),
-    *("leapfrog", "ab2", "tsit5-rosenbrock23"),
+    *("leapfrog", "ab2", "auto-tsit5-rosenbrock23"),
 }
 CAPABLE = [name for name in INTEGRATORS if name not in EXPLICIT]
 # Made for error-controlled steps on stiff problems.
@@ -88,6 +88,7 @@ def rober_loss(rhs, mass, y0, k, rtol, **options):
         ("rodas5p", "array", "discrete"),
         ("rodas5p", "scalar", "forward-discrete"),
         *((name, "scalar", "forward") for name in ("rodas5p", "radau5")),
+        *(("rodas5p", "scalar", adjoint) for adjoint in ("gauss", "imex")),
     ],
 )
 def test_rober_as_a_dae_has_robers_gradient(integrator, engine, adjoint):
