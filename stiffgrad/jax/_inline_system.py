@@ -94,6 +94,7 @@ _KNOWN = frozenset(
         "sqrt",
         "square",
         "squeeze",
+        "stack",
         "stop_gradient",
         "sub",
         "tan",
