@@ -23,8 +23,16 @@ QUICK = (
     "stiffgrad-jax/rodas5p/discrete",
     "stiffgrad-jax/rodas5p/forward-discrete",
 )
-# A difference quotient a weight is no candidate, and two variants are for comparing memory alone.
-LEFT_OUT = ("finite-difference", "discrete-direct", "discrete-checkpointed")
+# Not of use in training: a solve a weight, another method's check, or a variant for memory alone.
+LEFT_OUT = (
+    "finite-difference",
+    "discrete-direct",
+    "discrete-checkpointed",
+    "backsolve-checkpointed",
+    "forward",
+    "quadrature",
+    "imex",
+)
 # The gradient that the others are compared with.
 TIGHT = "stiffgrad-jax/rodas5p/discrete"
 TIGHT_RTOL, TIGHT_ATOL = 1e-9, 1e-13
