@@ -243,3 +243,37 @@ class TrainingPollu(TrainingRober):
     """The paper's neural ODE on POLLU, 1000 epochs from one seed."""
 
     study = "training-pollu"
+
+
+class SilentErrors(Study):
+    """Gradients of a decay at rest, which no tolerance makes right."""
+
+    study = "silent-errors"
+    param_names = ("method",)
+    params = (
+        [
+            "diffrax/tsit5/discrete-recursive",
+            "stiffgrad-jax/radau5/discrete",
+            "stiffgrad-jax/rodas5p/discrete",
+            "stiffgrad-jax/rodas5p/forward",
+            "torchdiffeq/dopri5/discrete",
+        ],
+    )
+
+    @unit("relative error")
+    def track_gradient_error_at_rest(self, method: str) -> float:
+        """At rtol = 1e-14 and p1 T = 20."""
+        return error(self._numbers(), method)
+
+
+class SilentErrorChecks(Study):
+    """Wrong gradients of a quick run that a check does not see, or understates."""
+
+    study = "silent-errors"
+    param_names = ("check",)
+    params = (["tighter", "tangent", "differences", "halved", "forward", "second"],)
+
+    @unit("gradients")
+    def track_missed(self, check: str) -> float:
+        """How many; the least error that is tracked stands for none."""
+        return error(self._numbers(), f"{check} missed")
