@@ -262,7 +262,7 @@ class SilentErrors(Study):
 
     @unit("relative error")
     def track_gradient_error_at_rest(self, method: str) -> float:
-        """At rtol = 1e-14 and p1 T = 20."""
+        """At rtol = 1e-6 and p1 T = 20."""
         return error(self._numbers(), method)
 
 

@@ -116,7 +116,7 @@ def _draw_equilibrium(axis: Any, frame: DataFrame) -> None:
         shown.add(integrator)
         axis.plot(line["rtol"], _floored(line), label=integrator, **next(looks))
     for i, line in enumerate(continuous):
-        label = f"continuous ({len(continuous)} methods)" if i == 0 else None
+        label = f"continuous ({len(continuous)})" if i == 0 else None
         axis.plot(line["rtol"], _floored(line), color="#BBBBBB", linewidth=0.9, label=label)
     axis.axhline(0.6, color=_figures.CLAIMED, linestyle=":", label="claimed: 60 %")
     axis.set(xscale="log", yscale="log", xlabel="rtol", ylabel="relative gradient error")

@@ -73,7 +73,11 @@ def spread(values: Any) -> str:
 
 def judge_fails(frame: DataFrame, marks: Marks, recipe: str) -> Verdict:
     found = late(frame, recipe)
-    measured = f"misfit at the end {spread(found)}; {marks.trivially} has {marks.trivial:.4f}"
+    failed = rows(frame, "run", recipe=recipe)["failed"]
+    measured = (
+        f"misfit at the end {spread(found)}, solves that failed {failed.max():.0f} or fewer; "
+        f"{marks.trivially} has {marks.trivial:.4f}"
+    )
     if not (found < marks.trivial).any():
         return confirmed(measured)
     return refuted(measured, f"{int((found < marks.trivial).sum())} trainings get below that")

@@ -117,7 +117,8 @@ def gradient(
     if not np.all(np.isfinite(vector)):
         reason = "the gradient holds NaN or infinity, and nothing was raised"
         return {"status": "non-finite", "reason": reason}
-    taken, began = [], perf_counter()
+    taken: list[float] = []
+    began = perf_counter()
     while not taken or perf_counter() - began < REPEATING_SECONDS:
         start = perf_counter()
         call.run()

@@ -74,9 +74,10 @@ def engine(sizes: tuple[int, ...]) -> str:
 def program(task: Task, sizes: tuple[int, ...], activation: Activation) -> tuple[Any, Any]:
     """(CHUNK epochs as a compiled function, the optimiser), for every recipe of a network.
 
-    The function takes a state (weights, the optimiser's), the scales (of inputs, outputs, loss),
-    and every epoch's learning rate and number of observations. A gradient that is not finite is
-    replaced by zero and counted: the optimiser then goes on by its momentum.
+    The function takes a state (weights, the optimiser's), the scales (of inputs, outputs, loss)
+    with the gradient's largest norm, and every epoch's learning rate and number of observations.
+    A gradient that is not finite is replaced by zero and counted: the optimiser then goes on by its
+    momentum.
     """
     import jax
     import jax.numpy as jnp
@@ -97,9 +98,11 @@ def program(task: Task, sizes: tuple[int, ...], activation: Activation) -> tuple
 
     def loss(p: Any, scales: Any, count: Any) -> Any:
         inputs, outputs, weights = scales
-        found = solve(
-            lambda t, y, p: net.scaled(y, *p, jnp), base.y0, times, (p, inputs, outputs), **options
-        )
+
+        def rhs(t: Any, y: Any, p: Any) -> Any:
+            return net.scaled(y, p[0], p[1], p[2], jnp)
+
+        found = solve(rhs, base.y0, times, (p, inputs, outputs), **options)
         errors = jnp.abs(found.ys[1:] - truth)
         seen = jnp.where(jnp.arange(len(truth))[:, None] < count, errors, 0) / weights
         value = jnp.sum(seen) / (count * base.n) * task.share
@@ -108,11 +111,13 @@ def program(task: Task, sizes: tuple[int, ...], activation: Activation) -> tuple
 
     def epoch(scales: Any, state: Any, varied: Any) -> tuple[Any, Any]:
         (p, moments), (rate, count) = state, varied
+        *units, largest = scales
         slopes = jax.value_and_grad(loss, has_aux=True)
-        (value, (misfit, steps, failed)), slope = slopes(p, scales, count)
+        (value, (misfit, steps, failed)), slope = slopes(p, units, count)
         norm = jnp.linalg.norm(slope)
         failed = failed | ~jnp.isfinite(norm)
-        updates, moments = tx.update(jnp.where(failed, 0, slope), moments, p)
+        clip = jnp.minimum(1, largest / norm)
+        updates, moments = tx.update(jnp.where(failed, 0, slope * clip), moments, p)
         state = p - rate * updates - DECAY * p, moments
         return state, Epochs(value, misfit, norm, steps, failed)
 
@@ -134,7 +139,8 @@ def train(task: Task, recipe: Recipe, seed: int, epochs: int) -> History:
 
     net = network(task, recipe)
     advance, tx = program(task, net.sizes, net.activation)
-    scales = (np.array(net.inputs), np.array(net.outputs), loss_scale(task, recipe))
+    units = np.array(net.inputs), np.array(net.outputs), loss_scale(task, recipe)
+    scales = (*units, np.array(recipe.largest_norm))
     varied = recipe.rates(epochs), recipe.counts(task, seed, epochs)
     p = jnp.asarray(net.initial(seed))
     state = p, tx.init(p)

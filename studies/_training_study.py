@@ -5,7 +5,7 @@ import numpy as np
 from studies import Row, attempts
 from studies import _training as training
 from studies._study import DataFrame
-from studies._training import ANNEALED, BASELINE, BOTH, INPUTS, PLAIN, STEER, TANH, UNSCALED
+from studies._training import ANNEALED, BASELINE, BOTH, OURS, PLAIN, STEER, TANH, UNSCALED
 from studies._training_claims import EPOCHS, Marks, rows
 from studies._training_cost import gradient_costs
 from studies._training_run import METHOD, trained
@@ -44,7 +44,7 @@ def _plan(marks: Marks, quick: bool) -> list[tuple[str, tuple[int, ...], int]]:
         (ANNEALED, SEEDS, EPOCHS),
         (BOTH, SEEDS, EPOCHS),
         (BOTH, SEEDS[:1], marks.long),
-        (INPUTS, SEEDS, EPOCHS),
+        (OURS, SEEDS, EPOCHS),
         (UNSCALED, SEEDS[:1], QUICK_EPOCHS),
         (BASELINE, SEEDS, EPOCHS),
         (TANH, SEEDS, EPOCHS),

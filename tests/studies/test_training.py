@@ -1,5 +1,7 @@
 """Verdicts on trainings made up to support and to contradict each claim, and a few real epochs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,6 +39,7 @@ def made(misfits=LIKE_THE_PAPER, ms=0.8, rough=0.1, peak=1.0, forward=10.0, off=
             below = misfit < MARKS.trivial
             roughness = rough if recipe == BASELINE else 0.05
             run = {"ms": ms, "ms_least": ms / 2, "compile_seconds": 20.0, "roughness": roughness}
+            run["failed"] = 0
             run["peak"] = peak if recipe == BASELINE else 2.0
             curve = {"part": "curve", "misfit": misfit, "norm": 1.0}
             profile = {"part": "profile", "species": "y1", "truth": 1.0, "value": 1.0 + off}
@@ -212,6 +215,14 @@ def test_the_first_epoch_is_that_of_the_problem_by_another_method(small):
     gradient = bound.gradient(problem.y0, problem.p, 1e-9, 1e-13)()
     assert gradient.loss == pytest.approx(history.epochs.loss[0], rel=5e-3)
     assert np.linalg.norm(gradient.p) == pytest.approx(history.epochs.norm[0], rel=0.05)
+
+
+def test_a_clipped_gradient_is_recorded_as_it_was(small):
+    recipe, history = small
+    clipped = _training_run.train(ROBER, replace(recipe, largest_norm=1e-12), 0, 100)
+    assert clipped.epochs.norm[0] == pytest.approx(history.epochs.norm[0])
+    # Adam is blind to a gradient's size but for its epsilon of 1e-8
+    assert np.abs(clipped.weights - training.network(ROBER, recipe).initial(0)).max() < 1e-3
 
 
 def test_epochs_come_in_chunks(small):
