@@ -89,11 +89,12 @@ class Factors:
         )
 
 
-def factor(graph: Graph, plan: Elimination, matrix: Mapping[Position, int], one: int) -> Factors:
+def factor(
+    graph: Graph, plan: Elimination, matrix: Mapping[Position, int], one: int
+) -> tuple[Factors, dict[Position, int]]:
     """Nodes of the factors of `matrix`, a map from positions to nodes.
 
-    Raises:
-        NotScalar: if a pivot is zero whatever the numbers.
+    Second, the entries that are left where the plan is but a part of one: see :func:`parts`.
     """
     work = dict(matrix)
     lower: dict[Position, int] = {}
@@ -111,7 +112,32 @@ def factor(graph: Graph, plan: Elimination, matrix: Mapping[Position, int], one:
                 product = graph.mul(multiplier, work[pivot, j])
                 old = work.get((i, j))
                 work[i, j] = graph.neg(product) if old is None else graph.sub(old, product)
-    return Factors(lower, upper, tuple(inverse))
+    done = set(plan.order)
+    left = {(i, j): node for (i, j), node in work.items() if i not in done and j not in done}
+    return Factors(lower, upper, tuple(inverse)), left
+
+
+def parts(plan: Elimination, most: int) -> list[Elimination]:
+    """Successive parts of a plan, of at most so many operations each, or of one pivot."""
+    cuts, size = [0], 0
+    for k, (below, right) in enumerate(zip(plan.lower, plan.upper, strict=True)):
+        operations = len(below) * (1 + len(right))
+        if size and size + operations > most:
+            cuts.append(k)
+            size = 0
+        size += operations
+    spans = [slice(a, b) for a, b in zip(cuts, [*cuts[1:], len(plan.order)], strict=True)]
+    return [Elimination(plan.order[s], plan.lower[s], plan.upper[s]) for s in spans]
+
+
+def joined(made: Sequence[Factors]) -> Factors:
+    """The factors of a plan from those of its parts."""
+    lower: dict[Position, int] = {}
+    upper: dict[Position, int] = {}
+    for factors in made:
+        lower.update(factors.lower)
+        upper.update(factors.upper)
+    return Factors(lower, upper, tuple(node for factors in made for node in factors.inverse))
 
 
 def solve(graph: Graph, plan: Elimination, factors: Factors, rhs: Sequence[int]) -> list[int]:

@@ -36,7 +36,9 @@ class Program:
         graph: Graph,
         outputs: Sequence[int | None],
         groups: Groups,
+        apart: bool = False,
     ) -> None:
+        self._apart = apart
         self._graph = graph
         self._groups = groups
         self._dtype = next(graph.nodes[_first(ids)].dtype for ids in groups.values())
@@ -53,21 +55,26 @@ class Program:
         lanes = self._lanes(arrays)
         names = list(arrays)
 
-        def body(*values: jax.Array) -> tuple[jax.Array, list[Any]]:
+        def body(*values: jax.Array) -> tuple[Any, list[Any]]:
             inputs = self._unpack(dict(zip(names, values, strict=True)))
             # The shared values leave the call too: a value with a use that cannot be merged is
             # computed once, where XLA would otherwise repeat it inside every expression using it.
             # The barrier keeps JAX from dropping them.
             found = _graph.emit(self._graph, [*self._outputs, *self._shared], inputs, lanes)
             outputs, shared = found[: len(self._outputs)], found[len(self._outputs) :]
-            return jnp.stack([jnp.broadcast_to(x, lanes) for x in outputs]), shared
+            outputs = [jnp.broadcast_to(x, lanes) for x in outputs]
+            return tuple(outputs) if self._apart else jnp.stack(outputs), shared
 
         return lax.optimization_barrier(apart(body)(*arrays.values()))[0]
 
     def _lanes(self, arrays: Mapping[str, jax.Array]) -> tuple[int, ...]:
         shapes = []
         for name, ids in self._groups.items():
-            shape = jnp.shape(arrays[name])
+            given = arrays[name]
+            if isinstance(given, tuple):
+                shapes += [jnp.shape(x) for x in given]
+                continue
+            shape = jnp.shape(given)
             shapes.append(shape if isinstance(ids, int) else shape[1:])
         return np.broadcast_shapes(*shapes)
 
@@ -77,6 +84,9 @@ class Program:
             array = arrays[name]
             if isinstance(ids, int):
                 inputs[ids] = array
+                continue
+            if isinstance(array, tuple):
+                inputs.update(zip(ids, array, strict=True))
                 continue
             for position, node in enumerate(ids):
                 # `array[position]` would become a gather.

@@ -55,13 +55,13 @@ class ScalarCoupled:
     def _given(self, jacobians: jax.Array, h: jax.Array) -> dict[str, jax.Array]:
         return {"J": _merged(jacobians), "rate": 1 / h} if self._has_entries else {"rate": 1 / h}
 
-    def factor(self, jacobians: jax.Array, h: jax.Array) -> jax.Array:
+    def factor(self, jacobians: jax.Array, h: jax.Array) -> Any:
         return self._linear.factor(**self._given(jacobians, h))
 
-    def solve(self, factors: jax.Array, b: jax.Array) -> jax.Array:
+    def solve(self, factors: Any, b: jax.Array) -> jax.Array:
         return self._linear.solve(factors, _merged(b)).reshape(b.shape)
 
-    def solve_transposed(self, factors: jax.Array, b: jax.Array) -> jax.Array:
+    def solve_transposed(self, factors: Any, b: jax.Array) -> jax.Array:
         return self._linear.solve_transposed(factors, _merged(b)).reshape(b.shape)
 
     def backward_error(

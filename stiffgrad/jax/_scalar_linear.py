@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,9 +10,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from stiffgrad.jax import _elimination
-from stiffgrad.jax._elimination import Position
+from stiffgrad.jax._elimination import Elimination, Factors, Position
 from stiffgrad.jax._graph import Graph
 from stiffgrad.jax._program import Groups, Program
+
+# XLA takes more than proportionally longer for a longer program.
+_MOST_AT_ONCE = 100
 
 
 class ScalarLinear:
@@ -38,46 +41,99 @@ class ScalarLinear:
     ) -> None:
         self._n = n
         plan = _elimination.plan(list(matrix), n, late)
-        made = _elimination.factor(graph, plan, matrix, graph.constant(1, dtype))
-        self._factor = Program(graph, made.nodes(), given)
-        names = [graph.input(f"F{i}", dtype) for i in range(len(made.nodes()))]
-        renamed = made.rename(names)
+        made = self._build_factor(graph, plan, matrix, given, dtype)
         b = [graph.input(f"b{i}", dtype) for i in range(n)]
-        groups: Groups = {"F": names, "b": b}
-        self._solve = Program(graph, _elimination.solve(graph, plan, renamed, b), groups)
-        transposed = _elimination.solve_transposed(graph, plan, renamed, b)
+        groups: Groups = {**self._groups, "b": b}
+        self._solve = Program(graph, _elimination.solve(graph, plan, made, b), groups)
+        transposed = _elimination.solve_transposed(graph, plan, made, b)
         self._solve_transposed = Program(graph, transposed, groups)
-        x = [graph.input(f"x{i}", dtype) for i in range(n)]
-        residual, size = list(b), [_absolute(graph, node) for node in b]
+        self._build_residual(graph, matrix, b, given, dtype)
+
+    def _build_factor(
+        self,
+        graph: Graph,
+        plan: Elimination,
+        matrix: Mapping[Position, int],
+        given: Groups,
+        dtype: Any,
+    ) -> Factors:
+        """Programs for the parts of the elimination; the factors as what they hand on."""
+        one = graph.constant(1, dtype)
+        self._factor: list[Program] = []
+        self._groups: Groups = {}
+        made, work = [], dict(matrix)
+        passed: Groups = {}
+        for k, part in enumerate(_elimination.parts(plan, _MOST_AT_ONCE)):
+            factors, left = _elimination.factor(graph, part, work, one)
+            changed = [place for place, node in left.items() if node != matrix.get(place)]
+            nodes = factors.nodes() + [left[place] for place in changed]
+            self._factor.append(Program(graph, nodes, {**given, **passed}, apart=True))
+            names = [graph.input(f"F{k}_{i}", dtype) for i in range(len(nodes))]
+            passed = {"F": names}
+            self._groups[f"F{k}"] = names
+            made.append(factors.rename(names))
+            rest = names[len(nodes) - len(changed) :]
+            work = left | dict(zip(changed, rest, strict=True))
+        return _elimination.joined(made)
+
+    def _build_residual(
+        self,
+        graph: Graph,
+        matrix: Mapping[Position, int],
+        b: list[int],
+        given: Groups,
+        dtype: Any,
+    ) -> None:
+        """Programs for the residuals of a few rows each, with what their terms add up to."""
+        x = [graph.input(f"x{i}", dtype) for i in range(self._n)]
+        rows: list[list[tuple[int, int]]] = [[] for _ in b]
         for (i, j), entry in matrix.items():
-            product = graph.mul(entry, x[j])
-            residual[i] = graph.sub(residual[i], product)
-            size[i] = graph.add(size[i], _absolute(graph, product))
-        self._residual = Program(graph, [*residual, *size], {**given, "x": x, "b": b})
+            rows[i].append((j, entry))
+        self._residual: list[Program] = []
+        waiting: list[int] = []
+        operations = 0
+        for i, row in enumerate(rows):
+            residual, size = b[i], _absolute(graph, b[i])
+            for j, entry in row:
+                product = graph.mul(entry, x[j])
+                residual = graph.sub(residual, product)
+                size = graph.add(size, _absolute(graph, product))
+            waiting += [residual, size]
+            operations += len(row)
+            if operations > _MOST_AT_ONCE or i == self._n - 1:
+                self._residual.append(Program(graph, waiting, {**given, "x": x, "b": b}))
+                waiting, operations = [], 0
 
     @property
     def operations(self) -> int:
         """Scalar operations in all programs together."""
-        programs = (self._factor, self._solve, self._solve_transposed, self._residual)
+        programs = (*self._factor, self._solve, self._solve_transposed, *self._residual)
         return sum(program.operations for program in programs)
 
-    def factor(self, **given: jax.Array) -> jax.Array:
-        """The factors, as one array."""
-        return self._factor(**given)
+    def factor(self, **given: jax.Array) -> tuple[jax.Array, ...]:
+        """The factors, part by part."""
+        parts: list[jax.Array] = []
+        for program in self._factor:
+            passed = {"F": parts[-1]} if parts else {}
+            parts.append(program(**given, **passed))
+        return tuple(parts)
 
-    def solve(self, factors: jax.Array, b: jax.Array) -> jax.Array:
+    def solve(self, factors: Sequence[jax.Array], b: jax.Array) -> jax.Array:
         """Solution for the right-hand side b, (n, *lanes)."""
-        return self._solve(F=factors, b=b)
+        return self._solve(**self._named(factors), b=b)
 
-    def solve_transposed(self, factors: jax.Array, b: jax.Array) -> jax.Array:
+    def solve_transposed(self, factors: Sequence[jax.Array], b: jax.Array) -> jax.Array:
         """Solution with the transposed matrix."""
-        return self._solve_transposed(F=factors, b=b)
+        return self._solve_transposed(**self._named(factors), b=b)
+
+    def _named(self, factors: Sequence[jax.Array]) -> dict[str, jax.Array]:
+        return dict(zip(self._groups, factors, strict=True))
 
     def backward_error(self, x: jax.Array, b: jax.Array, **given: jax.Array) -> jax.Array:
         """Componentwise relative backward error of a solution."""
-        found = self._residual(**given, x=x, b=b)
-        residual = lax.slice_in_dim(found, 0, self._n)
-        size = lax.slice_in_dim(found, self._n, 2 * self._n)
+        found = jnp.concatenate([program(**given, x=x, b=b) for program in self._residual])
+        pairs = found.reshape(self._n, 2, *found.shape[1:])
+        residual, size = (lax.index_in_dim(pairs, k, axis=1, keepdims=False) for k in (0, 1))
         return jnp.max(jnp.abs(residual) / jnp.where(size == 0, 1, size), axis=0)
 
 

@@ -230,13 +230,13 @@ class ScalarSystem:
     def _entries(self, jacobian: jax.Array) -> dict[str, jax.Array]:
         return {"J": jacobian} if self._pattern else {}
 
-    def factor(self, jacobian: jax.Array, shift: jax.Array) -> jax.Array:
+    def factor(self, jacobian: jax.Array, shift: jax.Array) -> Any:
         return self._linear.factor(**self._entries(jacobian), shift=shift)
 
-    def solve(self, factors: jax.Array, b: jax.Array) -> jax.Array:
+    def solve(self, factors: Any, b: jax.Array) -> jax.Array:
         return self._linear.solve(factors, b)
 
-    def solve_transposed(self, factors: jax.Array, b: jax.Array) -> jax.Array:
+    def solve_transposed(self, factors: Any, b: jax.Array) -> jax.Array:
         return self._linear.solve_transposed(factors, b)
 
     def backward_error(

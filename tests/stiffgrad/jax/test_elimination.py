@@ -29,7 +29,12 @@ def solved(solve, pattern, matrix, b):
     filled = {*pattern, *((i, i) for i in range(n))}
     entries = {place: graph.input(f"{place}", float) for place in filled}
     rhs = [graph.input(f"b{i}", float) for i in range(n)]
-    factors = _elimination.factor(graph, plan, entries, graph.constant(1, float))
+    made, work = [], entries
+    for part in _elimination.parts(plan, most=5):
+        factors, work = _elimination.factor(graph, part, work, graph.constant(1, float))
+        made.append(factors)
+    assert not work
+    factors = _elimination.joined(made)
     values = {node: jnp.asarray(matrix[place]) for place, node in entries.items()}
     values |= {node: jnp.asarray(x) for node, x in zip(rhs, b, strict=True)}
     return np.asarray(_graph.emit(graph, solve(graph, plan, factors, rhs), values))
