@@ -55,8 +55,8 @@ class AdjointSystem:
         # With the solution to look up, a stage is too much to write out as often as there are.
         return True
 
-    def compiled(self, loop: Loop) -> Loop:
-        return self.base.compiled(loop)
+    def compiled(self, loop: Loop, written: int = 0) -> Loop:
+        return self.base.compiled(loop, written)
 
     def pulled(self, t: jax.Array, y: jax.Array, p: Along) -> tuple[jax.Array, jax.Array]:
         """`f_y^T lambda` and `f_p^T lambda`; the integral of the second is dL/dp."""

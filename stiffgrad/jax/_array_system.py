@@ -27,7 +27,7 @@ class ArraySystem:
     engine = "array"
 
     @staticmethod
-    def compiled(loop: Loop) -> Loop:
+    def compiled(loop: Loop, written: int = 0) -> Loop:
         """LAPACK calls and dot products keep a loop from being one native function."""
         return loop
 

@@ -23,11 +23,15 @@ from jax.experimental.xla_metadata import set_xla_metadata
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def one_function(fun: F) -> F:
+def one_function(fun: F, written: int = 0) -> F:
     """`fun`, compiled as one native function on a CPU when it is part of a traced program.
 
     Its operations must exclude dot products, LAPACK calls, scatters and collectives, which the
     emitter of such functions does not have.
+
+    Args:
+        fun: a function of pytrees.
+        written: how many of its last arguments are arrays that it writes into and returns.
     """
     if jax.default_backend() != "cpu":
         return fun
@@ -35,18 +39,21 @@ def one_function(fun: F) -> F:
     def marked(*args: Any) -> Any:
         leaves, treedef = jax.tree.flatten(args)
         full = [x for x in leaves if x.size]
+        in_place = sum(bool(x.size) for x in args[len(args) - written :])
 
         def touched(*full: jax.Array) -> Any:
             given = iter(full)
             again = [next(given) if x.size else jnp.zeros_like(x) for x in leaves]
-            return fun(*jax.tree.unflatten(treedef, again)), [_corner(x) for x in full]
+            # A corner of what is written would have to be taken before: XLA would copy the whole.
+            corners = [_corner(x) for x in full[: len(full) - in_place]]
+            return fun(*jax.tree.unflatten(treedef, again)), corners
 
         with set_xla_metadata(inlineable="false", xla_cpu_small_call="true"):
             result = jax.jit(touched)(*lax.optimization_barrier(full))
         # XLA aborts the process on such a function with a parameter that nothing in it reads, be
         # it that the compiler itself found the reader superfluous. The barriers keep JAX from
-        # dropping the corners, which read every parameter, and XLA from moving known arguments
-        # inside.
+        # dropping the corners, which read every parameter but those that come back as results, and
+        # XLA from moving known arguments inside.
         return lax.optimization_barrier(result)[0]
 
     return marked  # type: ignore[return-value]

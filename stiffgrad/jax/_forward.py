@@ -192,11 +192,11 @@ def solve_forward(plan: Plan, inputs: Inputs, rows: jax.Array) -> tuple[Outcome,
     def body(carry: tuple[Inputs, _Carry]) -> tuple[Inputs, _Carry]:
         return carry[0], _advance(plan, *carry)
 
-    def loop(inputs: Inputs, start: _Carry) -> _Carry:
-        return lax.while_loop(running, body, (inputs, start))[1]
+    def loop(inputs: Inputs, *start: Any) -> _Carry:
+        return lax.while_loop(running, body, (inputs, _Carry(*start)))[1]
 
-    start = _Carry(start_checked(plan, inputs), blank_states(inputs), rows)
-    end = plan.method.system.compiled(loop)(inputs, start)
+    compiled = plan.method.system.compiled(loop, written=2)
+    end = compiled(inputs, start_checked(plan, inputs), blank_states(inputs), rows)
     walk = end.walk
     return outcome(walk, end.ys), Record(
         end.rows, walk.iteration if walk.status.ndim else walk.accepted

@@ -143,5 +143,6 @@ def _halve(plan: Plan, inputs: Inputs, outcome: Outcome, record: Record) -> tupl
     rows = jnp.zeros((2 * len(record.rows), plan.width), ys.dtype)
     state = method.begin(inputs.times[0], inputs.y0)
     start = state, jnp.ones((), jnp.int32), ys, rows
-    ys, rows = method.system.compiled(loop)(record.rows, record.used, inputs.p, *start)
+    halve = method.system.compiled(loop, written=2)
+    ys, rows = halve(record.rows, record.used, inputs.p, *start)
     return outcome._replace(ys=ys), Record(rows, 2 * record.used)

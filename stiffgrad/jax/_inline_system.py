@@ -150,8 +150,8 @@ class InlineSystem(ArraySystem):
     engine = "inline"
 
     @staticmethod
-    def compiled(loop: Loop) -> Loop:
-        return one_function(loop)
+    def compiled(loop: Loop, written: int = 0) -> Loop:
+        return one_function(loop, written)
 
     def __init__(self, traced: Traced) -> None:
         rewritten = [_without_dots(f) for f in (traced.rhs, traced.jacobian, traced.vjp)]

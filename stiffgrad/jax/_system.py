@@ -60,8 +60,11 @@ class System(Protocol):
     def rolled(self, y: jax.Array) -> bool:
         """Whether stages of this shape are better rolled into a loop than written out."""
 
-    def compiled(self, loop: Loop) -> Loop:
-        """`loop`, marked for the compiler as suits the engine."""
+    def compiled(self, loop: Loop, written: int = 0) -> Loop:
+        """`loop`, marked for the compiler as suits the engine.
+
+        So many of its last arguments are arrays that it writes into and returns.
+        """
 
     def rhs(self, t: jax.Array, y: jax.Array, p: jax.Array) -> jax.Array:
         """f, of shape `(n, *lanes)`."""

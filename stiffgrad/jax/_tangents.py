@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,8 +58,8 @@ def solve_tangents(
         watcher = _watcher(plan, inputs, now.dots, p_dot, scale)
         return carry[0], inputs, _advance(plan, inputs, now, watcher)
 
-    def loop(p_dot: jax.Array, scale: jax.Array, inputs: Inputs, start: _Carry) -> _Carry:
-        return lax.while_loop(running, body, ((p_dot, scale), inputs, start))[2]
+    def loop(p_dot: jax.Array, scale: jax.Array, inputs: Inputs, *start: Any) -> _Carry:
+        return lax.while_loop(running, body, ((p_dot, scale), inputs, _Carry(*start)))[2]
 
     count, k = len(inputs.times), len(y0_dot)
     dots = jnp.zeros((k, plan.method.system.n + plan.method.memory), y0_dot.dtype)
@@ -71,9 +71,9 @@ def solve_tangents(
     dots = dots.at[:, : y0_dot.shape[1]].set(first)
     ys = jnp.zeros((count, len(inputs.y0)), inputs.y0.dtype).at[0].set(inputs.y0)
     ys_dot = jnp.zeros((count, *y0_dot.shape), y0_dot.dtype).at[0].set(y0_dot)
-    start = _Carry(_forward.start_checked(plan, inputs), dots, ys, ys_dot)
+    start = _forward.start_checked(plan, inputs), dots, ys, ys_dot
     weights = jnp.zeros(k, y0_dot.dtype) if scale is None else scale
-    end = plan.method.system.compiled(loop)(p_dot, weights, inputs, start)
+    end = plan.method.system.compiled(loop, written=2)(p_dot, weights, inputs, *start)
     outcome = _forward.outcome(end.walk, end.ys)
     return outcome, jnp.where(jnp.isnan(outcome.ys)[:, None], jnp.nan, end.ys_dot)
 

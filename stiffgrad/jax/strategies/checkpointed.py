@@ -69,7 +69,7 @@ class Checkpointed:
             return end[1], end[2], end[3]
 
         start = inputs, _forward.start_checked(plan, inputs), _forward.blank_states(inputs), room
-        walk, ys, kept = plan.method.system.compiled(loop)(*start)
+        walk, ys, kept = plan.method.system.compiled(loop, written=2)(*start)
         return _forward.outcome(walk, ys), Record(kept, walk.accepted)
 
     def _keep(self, kept: jax.Array, walk: Walk) -> jax.Array:
@@ -126,7 +126,7 @@ class Checkpointed:
             _, walk, rows = lax.while_loop(running, body, (inputs, start, rows))
             return rows, walk.accepted
 
-        return Record(*plan.method.system.compiled(loop)(inputs, start, rows))
+        return Record(*plan.method.system.compiled(loop, written=1)(inputs, start, rows))
 
     def push(self, inputs: Inputs, y0_dot: jax.Array, p_dot: jax.Array) -> jax.Array:
         return jnp.moveaxis(solve_tangents(self.plan, inputs, y0_dot, p_dot)[1], 1, 0)
