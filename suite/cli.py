@@ -89,13 +89,17 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Do not continue an unfinished run.")
     ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a Dask scheduler, to whose workers cases go."),
+    ] = None,
 ) -> None:
     """Measure cases, keep the records, print the table. Failing methods are results."""
     from suite import session
 
     request = session.request(problem or [], method or [], rtol, atol, tier, timeout)
     try:
-        session.run(request, json_file, fresh, _console())
+        session.run(request, json_file, fresh, scheduler, _console())
     except session.RunError as error:
         raise CannotProceed(str(error)) from error
 

@@ -78,7 +78,7 @@ class Runner:
     def measure(self, case: Case) -> Record:
         """The record of one case, whatever happens in it."""
         self.announce(case)
-        record = self._record(case)
+        record = describe(case, self.run, self.run_cases)
         record.update(self._figures(case))
         for name in FIELDS:
             record.setdefault(name, None)
@@ -183,27 +183,29 @@ class Runner:
             )
         return self._pools[name]
 
-    def _record(self, case: Case) -> Record:
-        method = get_method(case.method)
-        head, clean = commit()
-        return {
-            "problem": case.problem,
-            "method": case.method,
-            "framework": method.framework,
-            "integrator": method.integrator,
-            "strategy": method.strategy,
-            "family": method.family,
-            "rtol": case.rtol,
-            "atol": case.atol,
-            "versions": versions(method),
-            "machine": machine(),
-            "device": "cpu",
-            "commit": head,
-            "clean": clean,
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "run": self.run,
-            "run_cases": self.run_cases,
-        }
+
+def describe(case: Case, run: str, run_cases: int) -> Record:
+    """What is known of a case's record before it is measured: names, versions, place and time."""
+    method = get_method(case.method)
+    head, clean = commit()
+    return {
+        "problem": case.problem,
+        "method": case.method,
+        "framework": method.framework,
+        "integrator": method.integrator,
+        "strategy": method.strategy,
+        "family": method.family,
+        "rtol": case.rtol,
+        "atol": case.atol,
+        "versions": versions(method),
+        "machine": machine(),
+        "device": "cpu",
+        "commit": head,
+        "clean": clean,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": run,
+        "run_cases": run_cases,
+    }
 
 
 def _death(error: ProcessExpired, log: Path) -> Figures:

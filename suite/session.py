@@ -1,6 +1,7 @@
 """What the commands of the command line do, between the request and the table."""
 
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,16 +84,16 @@ def _tolerances(text: str) -> list[float]:
     return values
 
 
-def run(wanted: Request, json_file: Path | None, fresh: bool, console: Console) -> None:
-    """Measure what is wanted, write the records, print the table."""
+def run(
+    wanted: Request, json_file: Path | None, fresh: bool, scheduler: str | None, console: Console
+) -> None:
+    """Measure what is wanted, here or on a Dask cluster, write the records, print the table."""
     _ensure_references(wanted, console)
-    key = records.request_key(wanted.cases, wanted.settings)
+    key = records.request_key(wanted.cases, f"{wanted.settings}{scheduler or ''}")
     start = time.perf_counter()
     try:
-        file = records.open_run(wanted.name, key, len(wanted.cases), fresh)
-        with file, Runner(wanted.limits, file.path.stem, len(wanted.cases)) as runner:
-            _measure(wanted, file, runner, console)
-            busy = runner.busy_seconds
+        with records.open_run(wanted.name, key, len(wanted.cases), fresh) as file:
+            share = _measure(wanted, file, scheduler, console)
         found = records.read(file.path)
         if json_file is not None:
             _export(found, json_file)
@@ -102,11 +103,13 @@ def run(wanted: Request, json_file: Path | None, fresh: bool, console: Console) 
         raise RunError(f"worker processes cannot be started: {error}") from error
     display.show_run(console, tables.frame(found))
     wall = time.perf_counter() - start
-    share = max(0.0, 1 - busy / wall)
-    console.print(f"took {wall:.0f} s, of which the suite itself {share:.0%}; records: {file.path}")
+    console.print(f"took {wall:.0f} s{share(wall)}; records: {file.path}")
 
 
-def _measure(wanted: Request, file: records.RunFile, runner: Runner, console: Console) -> None:
+def _measure(
+    wanted: Request, file: records.RunFile, scheduler: str | None, console: Console
+) -> Callable[[float], str]:
+    """Measure what the file lacks; returns what to say of the seconds that it took."""
     columns = (
         BarColumn(20),
         MofNCompleteColumn(),
@@ -115,14 +118,48 @@ def _measure(wanted: Request, file: records.RunFile, runner: Runner, console: Co
     )
     with Progress(*columns, console=console, refresh_per_second=2, transient=True) as progress:
         task = progress.add_task("", total=len(wanted.cases), completed=len(file.done))
-        done = {(row["problem"], row["method"], row["rtol"], row["atol"]) for row in file.done}
+
+        def announce(case: Case) -> None:
+            text = f"{case.problem} {case.method} {case.rtol:.0e}"
+            progress.update(task, description=escape(text))
+
+        if scheduler is not None:
+            for record in _on_cluster(wanted, file, scheduler, announce, console):
+                file.append(record)
+                progress.advance(task)
+            return lambda wall: f" on the cluster of {scheduler}"
         progress.update(task, description="compiling, on all cores; nothing is timed yet")
-        runner.prepare([case for case in wanted.cases if case.key not in done])
-        runner.announce = lambda case: progress.update(
-            task, description=escape(f"{case.problem} {case.method} {case.rtol:.0e}")
+        with Runner(wanted.limits, file.path.stem, len(wanted.cases)) as runner:
+            runner.prepare(_missing(wanted, file))
+            runner.announce = announce
+            for _ in run_cases(wanted.cases, file.done, runner, file.append):
+                progress.advance(task)
+        return lambda wall: (
+            f", of which the suite itself {max(0.0, 1 - runner.busy_seconds / wall):.0%}"
         )
-        for _ in run_cases(wanted.cases, file.done, runner, file.append):
-            progress.advance(task)
+
+
+def _missing(wanted: Request, file: records.RunFile) -> list[Case]:
+    done = {(row["problem"], row["method"], row["rtol"], row["atol"]) for row in file.done}
+    return [case for case in wanted.cases if case.key not in done]
+
+
+def _on_cluster(
+    wanted: Request,
+    file: records.RunFile,
+    scheduler: str,
+    announce: Callable[[Case], None],
+    console: Console,
+) -> Iterator[records.Record]:
+    # distributed is an optional package, and slow to import
+    from suite import cluster
+
+    job = cluster.Job(wanted.limits, file.path.stem, len(wanted.cases))
+    complain = console.print
+    try:
+        yield from cluster.measure(_missing(wanted, file), job, scheduler, announce, complain)
+    except cluster.ClusterError as error:
+        raise RunError(str(error)) from error
 
 
 def _export(found: list[records.Record], path: Path) -> None:
