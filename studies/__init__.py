@@ -5,8 +5,9 @@ Folders named in STIFFGRAD_STUDIES are searched too, so that a study need not li
 
 import os
 
-from studies._attempts import Row as Row
 from studies._attempts import attempts as attempts
+from studies._journal import Row as Row
+from studies._journal import here as here
 from studies._registry import get_study as get_study
 from studies._registry import study_names as study_names
 from studies._study import Claim as Claim

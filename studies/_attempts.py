@@ -16,14 +16,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from adapters import available, get_method
+from studies import _journal
+from studies._journal import Row
 from suite.machine import ONE_THREAD, portable
 from suite.run import COMPILE_CACHE, MEMORY_LIMIT
 from suite.worker import CONTEXT, initialise
 
-Row = dict[str, Any]
 Work = Callable[..., Any]
 # Starting Python and importing a framework, while other workers do the same.
 STARTING_SECONDS = 120.0
+NOT_TRIED = "not tried"
 
 
 def attempts(
@@ -39,7 +41,8 @@ def attempts(
     `work` is a function of a module that returns a row or several; a row is the case, what was
     returned, `status` ("ok" unless the work says otherwise), `reason` and `warning` (the last one
     given). Cases whose `method` is of one framework share a process, and so its imports and
-    compiled programs; a method that is not installed is a row.
+    compiled programs; a method that is not installed is a row. Where a journal is kept, every case
+    is in it as soon as it is done, and one that is in it already is not run again.
 
     Arguments:
         seconds: the limit of one case; its process is replaced when it is reached.
@@ -55,13 +58,21 @@ def attempts(
     found: dict[int, list[Row]] = {}
     os.environ.update(ONE_THREAD)
     os.environ.setdefault("STIFFGRAD_COMPILE_CACHE", str(COMPILE_CACHE))
+    journal = _journal.current()
     with _progress() as progress, ThreadPoolExecutor(at_once) as threads:
         task = progress.add_task(work.__name__.strip("_").replace("_", " "), total=len(listed))
 
         def do(indices: list[int]) -> None:
             with _Worker(work, seconds, give_up, ready) as worker:
                 for index in indices:
-                    found[index] = worker.rows(listed[index])
+                    case = listed[index]
+                    rows = journal.recall(work, case) if journal else None
+                    if rows is None:
+                        rows = worker.rows(case)
+                        if journal:
+                            journal.keep(work, case, rows)
+                    worker.note(case, rows)
+                    found[index] = [{**case, **row} for row in rows]
                     progress.advance(task)
 
         list(threads.map(do, groups.values()))
@@ -106,15 +117,14 @@ class _Worker:
         self._folder.cleanup()
 
     def rows(self, case: Row) -> list[Row]:
-        """The rows of one case, whatever happens in it."""
+        """The rows of one case but for the case itself, whatever happens in it."""
         if "method" in case:
             usable, reason = available(get_method(case["method"]))
             if not usable:
-                return [_row(case, {"status": "not-installed", "reason": reason})]
-        like = tuple(case[name] for name in self.give_up)
-        if self.give_up and like in self._hung:
-            reason = f"not tried: {self._hung[like]}"
-            return [_row(case, {"status": "timeout", "reason": reason})]
+                return [_row({"status": "not-installed", "reason": reason})]
+        if self.give_up and self._like(case) in self._hung:
+            reason = f"{NOT_TRIED}: {self._hung[self._like(case)]}"
+            return [_row({"status": "timeout", "reason": reason})]
         self._prepare(case)
         start = perf_counter()
         try:
@@ -124,14 +134,21 @@ class _Worker:
         except FutureTimeout:
             self._prepared.clear()
             reason = f"did not end within {self.seconds:g} s"
-            self._hung.setdefault(like, f"a case before it {reason}")
             returned = [{"status": "timeout", "reason": reason}]
         except ProcessExpired as error:
             self._prepared.clear()
             reason = f"the process ended with exit code {error.exitcode}"
             returned = [{"status": "crashed", "reason": reason}]
         seconds = perf_counter() - start
-        return [_row(case, {"attempt_seconds": seconds, **row}) for row in returned]
+        return [_row({"attempt_seconds": seconds, **row}) for row in returned]
+
+    def note(self, case: Row, rows: list[Row]) -> None:
+        """Remember a case that met its limit, in this run or in the one that it continues."""
+        if rows[0]["status"] == "timeout" and not rows[0]["reason"].startswith(NOT_TRIED):
+            self._hung.setdefault(self._like(case), f"a case before it {rows[0]['reason']}")
+
+    def _like(self, case: Row) -> tuple[Any, ...]:
+        return tuple(case[name] for name in self.give_up)
 
     def _prepare(self, case: Row) -> None:
         """Once a process and method: imports and compilation, under a limit of their own."""
@@ -146,8 +163,8 @@ class _Worker:
             preparing.result()
 
 
-def _row(case: Row, returned: Row) -> Row:
-    return {**case, "status": "ok", "reason": "", "warning": "", **returned}
+def _row(returned: Row) -> Row:
+    return {"status": "ok", "reason": "", "warning": "", **returned}
 
 
 def _get_ready(work: Work, ready: Work | None, case: Row) -> None:

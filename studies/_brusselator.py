@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from studies._attempts import Row
 from studies._cost import gradient_cost
+from studies._journal import Row
 
 RTOL, ATOL = 1e-7, 1e-5
 TIMES = np.linspace(0.0, 1.0, 11)

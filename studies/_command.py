@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from studies import _record
+from studies import _journal, _record
 from studies._registry import get_study, study_names
 from suite.records import Record
 
@@ -37,6 +37,13 @@ def run(name: str, quick: bool, folder: Path | None, console: Console) -> None:
     study = get_study(name)
     _record.check_drawing()
     target = folder or (_record.QUICK if quick else _record.FULL)
+    if left := _journal.unfinished(name, target / _journal.FOLDER):
+        console.print(
+            f"Runs that did not end: {', '.join(map(str, left))}. The last is continued if commit, "
+            "machine, libraries and settings are the same and the tree is clean.",
+            highlight=False,
+            soft_wrap=True,
+        )
     record = _record.measure(study, quick, target)
     console.print(verdicts(record))
     console.print(escape(provenance(record)), highlight=False)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from problems import get_problem
-from studies._attempts import Row
+from studies._journal import Row
 
 FORMS, UNITS = ("free", "constrained"), ("scaled", "plain")
 HIDDEN, WIDTH = 6, 5

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from studies._attempts import Row
+from studies._journal import Row
 from suite.measure import LONG_CALL, Timing
 
 #: From arguments to (loss, (status, accepted steps)), with the gradient: jax.value_and_grad's.

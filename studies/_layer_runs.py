@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from studies._attempts import Row
+from studies._journal import Row
 from studies._layers import (
     END,
     START,
@@ -42,17 +42,19 @@ IMPLICIT = (
 REFERENCE, REFERENCE_SUBSTEPS = "radau5", 48
 
 
-def rates(steps: tuple[int, ...]) -> Iterator[Row]:
-    """Rows of `part` "rate" for every method, correction and number of steps, and of "shared"."""
+def rates(n: int, finest: int) -> Iterator[Row]:
+    """Rows of `part` "rate" for every method and correction with n steps, and of "shared".
+
+    `finest` is the largest n that is asked for, of which one compiled program is made.
+    """
     import jax
 
-    for n in steps:
-        with jax.enable_x64(True):
-            for scheme, variant, t, found in (*_nodal(n, steps[-1] + 1), *_staged(n)):
-                yield {"part": "rate", **_errors(scheme, variant, n, t, found)}
-                if n == SHOWN_STEPS:
-                    yield from _shown(scheme, variant, t, found)
-            yield from _shared(n, steps[-1] + 1)
+    with jax.enable_x64(True):
+        for scheme, variant, t, found in (*_nodal(n, finest + 1), *_staged(n)):
+            yield {"part": "rate", **_errors(scheme, variant, n, t, found)}
+            if n == SHOWN_STEPS:
+                yield from _shown(scheme, variant, t, found)
+        yield from _shared(n, finest + 1)
 
 
 def _errors(scheme: str, variant: str, n: int, t: Array, found: Array) -> Row:
@@ -161,27 +163,27 @@ def _shared_row(scheme: str, n: int, total: Array) -> Row:
     return {"part": "shared", "scheme": scheme, "variant": "raw", "steps": n, "sup": off}
 
 
-def training(epochs: int) -> Iterator[Row]:
+def training(variant: str, epochs: int) -> Iterator[Row]:
     """Rows of `part` "training", a loss each, and of "theta", what came of it."""
     import jax
 
-    for variant, gradient in trainers().items():
-        t = END / TRAINED_STEPS * np.arange(TRAINED_STEPS + 2)
-        layers = parameters(t)
-        with jax.enable_x64(True):
-            for epoch in range(epochs + 1):
-                loss, step = gradient(layers)
-                if epoch % (epochs // 20) == 0:
-                    row = {"part": "training", "variant": variant, "epoch": epoch}
-                    yield {**row, "discrete": loss, "loss": true_loss(layers)}
-                if epoch < epochs:
-                    layers = layers.copy()
-                    layers[: len(step)] -= LEARNING_RATE * step
-        kept = layers[: TRAINED_STEPS + 1]
-        variation = float(np.abs(np.diff(kept, axis=0)).sum(axis=0).max())
-        for time, value in zip(t, kept[:, 0], strict=False):
-            row = {"part": "theta", "variant": variant, "t": time, "value": value}
-            yield {**row, "variation": variation}
+    gradient = trainers()[variant]
+    t = END / TRAINED_STEPS * np.arange(TRAINED_STEPS + 2)
+    layers = parameters(t)
+    with jax.enable_x64(True):
+        for epoch in range(epochs + 1):
+            loss, step = gradient(layers)
+            if epoch % (epochs // 20) == 0:
+                row = {"part": "training", "variant": variant, "epoch": epoch}
+                yield {**row, "discrete": loss, "loss": true_loss(layers)}
+            if epoch < epochs:
+                layers = layers.copy()
+                layers[: len(step)] -= LEARNING_RATE * step
+    kept = layers[: TRAINED_STEPS + 1]
+    variation = float(np.abs(np.diff(kept, axis=0)).sum(axis=0).max())
+    for time, value in zip(t, kept[:, 0], strict=False):
+        row = {"part": "theta", "variant": variant, "t": time, "value": value}
+        yield {**row, "variation": variation}
 
 
 def trainers() -> dict[str, Callable[[Array], tuple[float, Array]]]:
@@ -243,32 +245,25 @@ def _stiff_slopes(y: Any, theta: Any, xp: Any) -> Any:
     return xp.stack([first, -STIFFNESS * (y[1] - xp.sin(y[0] + theta[1]))])
 
 
-def ringing(schemes: tuple[str, ...], steps: tuple[int, ...]) -> Iterator[Row]:
-    """Rows of `part` "ringing": layers of implicit methods where the loss sees a fast state."""
-    for n in steps:
-        h = END / n
-        t = h * (np.arange(n) + 0.5)
-        layers = parameters(t)[:, None]
-        start = np.array([1.0, math.sin(1.0 + layers[0, 0, 1])])
+def ringing(schemes: tuple[str, ...], n: int) -> Iterator[Row]:
+    """Rows of `part` "ringing": n layers of implicit methods where the loss sees a fast state."""
+    h = END / n
+    t = h * (np.arange(n) + 0.5)
+    layers = parameters(t)[:, None]
+    start = np.array([1.0, math.sin(1.0 + layers[0, 0, 1])])
 
-        def stages(
-            scheme: str,
-            substeps: int = 1,
-            layers: Array = layers,
-            h: float = h,
-            start: Array = start,
-        ) -> Array:
-            found = staged_gradient(scheme, layers, h, start, _stiff_slopes, substeps=substeps)
-            return found.stages[:, 0, 1] / h
+    def stages(scheme: str, substeps: int = 1) -> Array:
+        found = staged_gradient(scheme, layers, h, start, _stiff_slopes, substeps=substeps)
+        return found.stages[:, 0, 1] / h
 
-        true = stages(REFERENCE, REFERENCE_SUBSTEPS)
-        for scheme in schemes:
-            found = stages(scheme)
-            off = np.abs(found - true)
-            summary = {
-                "interior": off[1:-1].max() / np.abs(true[1:-1]).max(),
-                "shared": abs(found.sum() / true.sum() - 1),
-            }
-            for time, value, exact in zip(t, found, true, strict=True):
-                row = {"part": "ringing", "scheme": scheme, "variant": "raw", "steps": n}
-                yield {**row, "t": time, "value": value, "true": exact, **summary}
+    true = stages(REFERENCE, REFERENCE_SUBSTEPS)
+    for scheme in schemes:
+        found = stages(scheme)
+        off = np.abs(found - true)
+        summary = {
+            "interior": off[1:-1].max() / np.abs(true[1:-1]).max(),
+            "shared": abs(found.sum() / true.sum() - 1),
+        }
+        for time, value, exact in zip(t, found, true, strict=True):
+            row = {"part": "ringing", "scheme": scheme, "variant": "raw", "steps": n}
+            yield {**row, "t": time, "value": value, "true": exact, **summary}

@@ -13,8 +13,8 @@ import numpy as np
 
 from adapters import get_method
 from problems import Problem, get_problem
-from studies._attempts import Row
 from studies._cost import compiled, gradient_cost, timed
+from studies._journal import Row
 from suite.cases import Case
 from suite.machine import ROOT
 from suite.measure import Effort, measure

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from adapters import get_method, load
 from problems import Problem, get_problem
-from studies._attempts import Row
 from studies._back import as_far_as_it_goes, way_back
+from studies._journal import Row
 
 Array = NDArray[np.float64]
 # Kim et al. 2021, III.A: the error of y2 that they saw, and how far from t1.

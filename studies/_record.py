@@ -1,7 +1,6 @@
 """What is kept of a run: the frame as CSV, verdicts and provenance as JSON, the figure."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from adapters import get_method
-from studies import _figures
+from studies import _figures, _journal
 from studies._study import DataFrame, Study, StudyError
 from suite import records
 from suite.machine import RESULTS, ROOT, commit, machine, versions
@@ -28,28 +27,32 @@ def check_drawing() -> None:
 
 
 def measure(study: Study, quick: bool, folder: Path) -> records.Record:
-    """Run a study, write NAME.csv, .json, .svg and .png into `folder`, and return the record."""
+    """Run a study, write NAME.csv, .json, .svg and .png into `folder`, and return the record.
+
+    What is measured meanwhile is kept under `folder`/unfinished, and a run that was interrupted
+    is continued from there.
+    """
     from threadpoolctl import threadpool_limits
 
-    start = datetime.now(UTC)
-    with threadpool_limits(1):
-        frame = study.run(quick)
-    seconds = (datetime.now(UTC) - start).total_seconds()
     folder.mkdir(parents=True, exist_ok=True)
-    write_frame(frame, folder / f"{study.name}.csv")
-    kept = read_frame(folder / f"{study.name}.csv")
-    record = {
-        "study": study.name,
-        "title": study.title,
-        "source": study.source,
-        "quick": quick,
-        "date": start.isoformat(timespec="seconds"),
-        "seconds": seconds,
-        **_provenance(study, kept),
-        **judged(study, kept),
-    }
-    write_record(record, folder / f"{study.name}.json")
-    draw(study, kept, folder / study.name)
+    with _journal.keeping(study.name, quick, folder / _journal.FOLDER) as journal:
+        with threadpool_limits(1):
+            frame = study.run(quick)
+        seconds = journal.seconds
+        write_frame(frame, folder / f"{study.name}.csv")
+        kept = read_frame(folder / f"{study.name}.csv")
+        record = {
+            "study": study.name,
+            "title": study.title,
+            "source": study.source,
+            "quick": quick,
+            "date": journal.date,
+            "seconds": seconds,
+            **_provenance(study, kept),
+            **judged(study, kept),
+        }
+        write_record(record, folder / f"{study.name}.json")
+        draw(study, kept, folder / study.name)
     return record
 
 

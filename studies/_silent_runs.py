@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from adapters import SolverFailure
-from studies._attempts import Row
+from studies._journal import Row
 from studies._silent_problems import problem_named, truth
 from studies._silent_ways import WAYS, Found, NotOffered, Subject, direction, found, plain_gradient
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from adapters import Method
 from problems import get_problem, relaxation
-from studies._attempts import Row
+from studies._journal import Row
 from studies._methods import one_an_integrator, solver
 from studies._stability import BDF, SCHEMES, Array, bdf_root, by_solver, by_tableau
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from adapters import Solver, methods
 from studies import _training
-from studies._attempts import Row, attempts
+from studies._attempts import attempts
+from studies._journal import Row
 from studies._methods import solver
 from studies._training import ATOL, PLAIN, RTOL, neural, recipes
 

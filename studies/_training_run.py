@@ -9,7 +9,7 @@ import numpy as np
 
 from problems import get_problem
 from studies import _training
-from studies._attempts import Row
+from studies._journal import Row
 from studies._training import (
     ATOL,
     DECAY,

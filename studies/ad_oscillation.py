@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from studies import Claim, NotMeasured, Study, Verdict, confirmed, differs, refuted
-from studies._layer_runs import IMPLICIT, TWO_STAGES, rates, ringing, training
+from studies import Claim, NotMeasured, Study, Verdict, confirmed, differs, here, refuted
+from studies._layer_runs import IMPLICIT, TWO_STAGES, rates, ringing, trainers, training
 from studies._study import DataFrame, Figure
 
 PAPER = "Xu, Chen and Li, arXiv 2306.02192"
@@ -32,12 +32,19 @@ def run(quick: bool) -> DataFrame:
     """Rows of `part` "rate", "layer", "shared", "training", "theta" and "ringing"."""
     import pandas as pd
 
-    rows = [
-        *rates(QUICK_STEPS if quick else FULL_STEPS),
-        *training(QUICK_EPOCHS if quick else FULL_EPOCHS),
-        *ringing(QUICK_IMPLICIT if quick else IMPLICIT, QUICK_RINGING if quick else FULL_RINGING),
-    ]
-    return pd.DataFrame(rows)
+    steps = QUICK_STEPS if quick else FULL_STEPS
+    epochs = QUICK_EPOCHS if quick else FULL_EPOCHS
+    schemes = QUICK_IMPLICIT if quick else IMPLICIT
+    return pd.DataFrame(
+        [
+            *here(rates, *({"n": n, "finest": steps[-1]} for n in steps)),
+            *here(training, *({"variant": name, "epochs": epochs} for name in trainers())),
+            *here(
+                ringing,
+                *({"schemes": schemes, "n": n} for n in (QUICK_RINGING if quick else FULL_RINGING)),
+            ),
+        ]
+    )
 
 
 def _rows(frame: DataFrame, part: str, **wanted: Any) -> Any:

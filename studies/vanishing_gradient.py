@@ -9,7 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from studies import Claim, NotMeasured, Row, Study, Verdict, attempts, confirmed, differs, refuted
+from studies import (
+    Claim,
+    NotMeasured,
+    Row,
+    Study,
+    Verdict,
+    attempts,
+    confirmed,
+    differs,
+    here,
+    refuted,
+)
 from studies._stability import SCHEMES
 from studies._stiff_runs import (
     ATOL,
@@ -46,10 +57,10 @@ def run(quick: bool) -> DataFrame:
 
     points = 13 if quick else 37
     rows: list[Row] = [
-        *curves(points),
-        *signs(),
-        *forced(6 if quick else 11),
-        *single(13 if quick else 25),
+        *here(curves, {"points": points}),
+        *here(signs, {}),
+        *here(forced, {"points": 6 if quick else 11}),
+        *here(single, {"points": 13 if quick else 25}),
     ]
     seconds = SECONDS_QUICK if quick else SECONDS_FULL
     rows += attempts(adaptive, adaptive_cases(quick), seconds, at_once=2, ready=get_ready)

@@ -162,7 +162,7 @@ def test_a_short_run_of_two_stage_methods_zig_zags_and_is_corrected():
 
 
 def test_trapezoid_rings_and_backward_euler_does_not():
-    frame = pd.DataFrame(_layer_runs.ringing(("trapezoid", "backward-euler"), (20,)))
+    frame = pd.DataFrame(_layer_runs.ringing(("trapezoid", "backward-euler"), 20))
     verdict = study.judge_ringing(frame)
     assert verdict.outcome == "confirmed with a difference"
     assert verdict.why.startswith("trapezoid,")

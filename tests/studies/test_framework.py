@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,6 +17,8 @@ from studies import (
     Study,
     StudyError,
     Verdict,
+    _attempts,
+    _journal,
     _record,
     attempts,
     confirmed,
@@ -103,7 +106,7 @@ def test_what_hung_once_is_not_tried_again(extra):
 
 
 def test_a_method_that_is_not_installed_is_a_row_with_the_reason(extra, monkeypatch):
-    from studies import _attempts, tiny
+    from studies import tiny
 
     monkeypatch.setattr(_attempts, "available", lambda method: (False, "scipy is not installed"))
     (row,) = attempts(tiny.work, [{"way": "well", "method": "scipy/bdf/forward"}], 5.0)
@@ -160,3 +163,88 @@ def test_without_matplotlib_nothing_is_measured(monkeypatch):
 def test_help_imports_no_study():
     code = "import sys, suite.cli; sys.exit('studies' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def kept(folder):
+    return list((folder / "unfinished").glob("*.jsonl"))
+
+
+@pytest.fixture
+def clean(monkeypatch):
+    monkeypatch.setattr(_journal, "commit", lambda: ("0" * 40, True))
+
+
+def interrupt(ways, folder):
+    """Measure every way, then be interrupted; what was returned until then."""
+    from studies import tiny
+
+    with pytest.raises(KeyboardInterrupt), _journal.keeping("tiny", True, folder / "unfinished"):
+        rows = attempts(tiny.work, [{"way": way, "k": (1, 2)} for way in ways], 3.0)
+        raise KeyboardInterrupt
+    return rows
+
+
+def test_an_interrupted_run_is_continued(extra, clean, tmp_path, monkeypatch):
+    from studies import tiny
+
+    before = interrupt(("well", "twice", "hang"), tmp_path)
+    assert len(kept(tmp_path)) == 1
+    # whoever would measure again would find other values
+    monkeypatch.setattr(_attempts._Worker, "rows", lambda self, case: [{"status": "ok"}])
+    cases = [{"way": way, "k": (1, 2)} for way in ("well", "twice", "hang", "raise")]
+    with _journal.keeping("tiny", True, tmp_path / "unfinished") as journal:
+        rows = attempts(tiny.work, cases, 3.0)
+        assert journal.seconds > sum({row["attempt_seconds"] for row in before})
+    assert rows[:-1] == before and "reason" not in rows[-1]
+    assert not (tmp_path / "unfinished").exists()
+
+
+def test_what_hung_before_the_interruption_is_not_tried_after_it(extra, clean, tmp_path):
+    from studies import tiny
+
+    interrupt(("hang",), tmp_path)
+    cases = [{"way": "hang", "k": (1, 2)}, {"way": "hang", "k": (3,)}]
+    with _journal.keeping("tiny", True, tmp_path / "unfinished"):
+        rows = attempts(tiny.work, cases, 3.0, give_up=("way",))
+    assert rows[1]["reason"] == "not tried: a case before it did not end within 3 s"
+
+
+@pytest.mark.parametrize(
+    ("head", "tree", "quick"),
+    [("1" * 40, True, True), ("0" * 40, False, True), ("0" * 40, True, False)],
+)
+def test_a_run_that_differs_starts_anew_and_leaves_the_other_alone(
+    extra, clean, tmp_path, monkeypatch, head, tree, quick
+):
+    interrupt(("well",), tmp_path)
+    (path,) = kept(tmp_path)
+    before = path.read_text()
+    monkeypatch.setattr(_journal, "commit", lambda: (head, tree))
+    with _journal.keeping("tiny", quick, tmp_path / "unfinished"):
+        assert len(kept(tmp_path)) == 2
+    assert kept(tmp_path) == [path] and path.read_text() == before
+
+
+def test_what_runs_here_is_kept_too(clean, tmp_path):
+    asked = []
+
+    def work(n):
+        asked.append(n)
+        return [{"value": np.float64(n), "good": np.bool_(True), "none": math.inf}]
+
+    for cases in ([{"n": 1}], [{"n": 1}, {"n": 2}]):
+        with pytest.raises(OSError), _journal.keeping("tiny", True, tmp_path):
+            rows = _journal.here(work, *cases)
+            raise OSError
+    assert asked == [1, 2]
+    assert [row["value"] for row in rows] == [1.0, 2.0] and rows[0]["none"] == math.inf
+
+
+def test_the_command_says_where_an_unfinished_run_is(tmp_path):
+    folder = tmp_path / "unfinished"
+    folder.mkdir()
+    left = folder / "2026-01-01T000000.000-tiny-0123abcd.jsonl"
+    left.write_text("")
+    done = stiffgrad("tiny", "--quick", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert str(left) in done.stdout and left.exists()
