@@ -1,4 +1,4 @@
-"""The command line: list, run, show, compare, reference, study.
+"""The command line: list, run, show, compare, gate, reference, study.
 
 Heavy imports happen inside the commands, so that help and listing answer at once.
 """
@@ -13,6 +13,7 @@ import typer
 from problems import ProblemError, UnknownNameError
 from suite.cases import TIERS, BadRequest
 
+REGRESSION = 1
 BAD_USAGE = 2
 CANNOT_PROCEED = 3
 
@@ -131,6 +132,33 @@ def compare(a: str, b: str) -> None:
 
     both = [session.recorded(name, []) for name in (a, b)]
     display.show_comparison(_console(), tables.comparison(*both))
+
+
+@app.command()
+def gate(
+    base: Annotated[str, typer.Option(help="A commit, a stack or a recorded run.")],
+    head: Annotated[str, typer.Option(help="The same; by default the working tree.")] = ".",
+    problem: ProblemGlobs = None,
+    method: MethodGlobs = None,
+    tier: Annotated[str, typer.Option(help="Whose limits and efforts hold.")] = "smoke",
+    rounds: Annotated[int, typer.Option(min=2, help="At most so many of every case.")] = 20,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the findings to this file.")
+    ] = None,
+) -> None:
+    """Is HEAD worse than BASE? Measures both in turn, case by case; exit code 1 on a regression.
+
+    Two recorded runs are compared as they are, within wider limits.
+    """
+    from suite import _gate_command
+
+    request = _gate_command.Request(base, head, problem or [], method or [], tier, rounds)
+    try:
+        worse = _gate_command.run(request, json_file, _console())
+    except _gate_command.GateError as error:
+        raise CannotProceed(str(error)) from error
+    if worse:
+        sys.exit(REGRESSION)
 
 
 @app.command()
