@@ -225,6 +225,8 @@ class TrainingRober(Study):
     """The paper's neural ODE on Robertson's reaction, 1000 epochs from one seed."""
 
     study = "training-rober"
+    # 2: other seeds.
+    version = "2"
     param_names = ("recipe",)
     params = (["scaled"],)
 

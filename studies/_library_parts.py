@@ -34,7 +34,6 @@ MAP_RTOL = 1e-4
 # Rates of the mapped trajectories: the literature's times e^(sigma N(0, 1)).
 MAP_SIGMA, MAP_SEED = 0.5, 20261121
 # Compiled runs that a training is made of.
-BLOCKS = 10
 # Two and a half times what the longest takes: the record of a block of lanes, which has room for
 # that many steps, is copied for every block.
 MAP_STEPS = 256
@@ -162,35 +161,23 @@ def scaling(part: str, method: str, states: int, parameters: int, timing: float)
 
 
 def training(part: str, method: str, epochs: int, integrator: str, observe: str) -> Row:
-    """Seconds of so many epochs, compiled in blocks, with the loss on the way."""
-    import jax
+    """Seconds of so many epochs, with the loss on the way."""
+    from studies._training import PLAIN, ROBER, SEEDS, recipes
+    from studies._training_run import outcome, train
 
-    from adapters._jax_common import prepare
-    from studies import _neural_rober
-
-    prepare()
-    options = {"integrator": integrator, "observe": observe}
-    several, state = _neural_rober.trainer(options, epochs // BLOCKS)
-    executable, compile_seconds = compiled(several, state)
-    jax.block_until_ready(executable(state))
-    losses, steps = [], []
     start = perf_counter()
-    for _ in range(BLOCKS):
-        state, (values, taken) = jax.block_until_ready(executable(state))
-        losses.append(np.asarray(values))
-        steps.append(np.asarray(taken))
-    seconds = perf_counter() - start
-    every = np.concatenate(losses)
-    row: Row = {
+    found = train(
+        ROBER, recipes(ROBER)[PLAIN], SEEDS[0], epochs, integrator=integrator, observe=observe
+    )
+    seconds, every = float(found.seconds[-1]), found.epochs
+    return {
         "seconds": seconds,
-        "compile_seconds": compile_seconds,
-        "parameters": _neural_rober.count(state[0]),
-        "first_loss": float(every[0]),
-        "last_loss": float(every[-1]),
-        "loss_at_1000": float(every[999]) if len(every) >= 1000 else float("nan"),
-        "steps": float(np.concatenate(steps).mean()),
+        "compile_seconds": perf_counter() - start - seconds,
+        "parameters": len(found.weights),
+        "first_loss": float(every.loss[0]),
+        "last_loss": float(every.loss[-1]),
+        "loss_at_1000": float(every.loss[999]) if epochs >= 1000 else float("nan"),
+        "steps": float(every.steps.mean()),
+        "failed": int(every.failed.sum()),
+        **outcome(every),
     }
-    if not np.isfinite(every).all():
-        reason = f"the loss is not finite from epoch {int(np.argmin(np.isfinite(every)))} on"
-        return row | {"status": "non-finite", "reason": reason}
-    return row

@@ -138,6 +138,8 @@ class Recipe:
         return np.random.default_rng(seed).integers(n // 2, n + 1, epochs)
 
 
+# None that a setting was chosen by: those of OURS were on seeds 0 to 2.
+SEEDS = (10, 11, 12, 13, 14)
 SHALLOW = (50,)
 LAST_PART = 0.01
 # A scaled network's usual gradient is below it; a single explosion would fill Adam's second moment.
@@ -241,7 +243,7 @@ def neural(task: Task, recipe: Recipe) -> Problem:
         parameters=tuple(f"w{i}" for i in range(rhs.parameters)),
         rhs=rhs,
         y0=base.y0,
-        p=rhs.initial(0),
+        p=rhs.initial(SEEDS[0]),
         t0=base.t0,
         times=np.array(task.times),
         log_times=base.log_times,

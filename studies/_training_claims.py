@@ -10,7 +10,17 @@ import numpy as np
 from studies import Claim, NotMeasured, Verdict, confirmed, differs, refuted
 from studies._methods import integrator
 from studies._study import DataFrame
-from studies._training import ANNEALED, BASELINE, BOTH, PAPER, PLAIN, STEER, TANH, UNSCALED
+from studies._training import (
+    ANNEALED,
+    BASELINE,
+    BOTH,
+    OURS,
+    PAPER,
+    PLAIN,
+    STEER,
+    TANH,
+    UNSCALED,
+)
 
 EPOCHS = 10000
 PAPERS_SECONDS = 7200.0
@@ -23,6 +33,8 @@ OUTLIER = 10.0
 NEAR = 1.5
 # A species is reproduced where its mean error is below this part of its range.
 REPRODUCED = 0.05
+# Of trainings and gradients that came to an end; one that diverged is a result.
+ENDED = ("ok", "diverged")
 
 
 @dataclass(frozen=True)
@@ -48,35 +60,49 @@ class Marks:
 
 def rows(frame: DataFrame, part: str, **wanted: Any) -> Any:
     """Rows of a part whose columns have the wanted values and whose attempt ended."""
-    found = frame[(frame["part"] == part) & (frame["status"] == "ok")]
+    found = frame[(frame["part"] == part) & frame["status"].isin(ENDED)]
     for name, value in wanted.items():
         found = found[found[name] == value]
     return found
 
 
 def late(frame: DataFrame, recipe: str) -> Any:
-    """Misfits after EPOCHS, or as far as the shortest trainings of a recipe go, one a seed."""
-    ends = rows(frame, "at", recipe=recipe)
-    if ends.empty:
-        raise NotMeasured(f"no training of {recipe!r} ended")
-    ends = ends[(ends["epochs"] == ends["epochs"].min()) & (ends["epoch"] <= EPOCHS)]
-    return ends[ends["epoch"] == ends["epoch"].max()]["misfit"]
+    """Misfits after EPOCHS, or as many as a quick run has, by seed: see `after`."""
+    return after(frame, recipe, min(_tried(frame, recipe)["epochs"].min(), EPOCHS))
+
+
+def after(frame: DataFrame, recipe: str, epoch: int) -> Any:
+    """Misfits after so many epochs, by seed: infinite where a training did not get there.
+
+    That is one that diverged, crashed or met its time limit; none is left out.
+    """
+    seeds = _tried(frame, recipe).query("epochs >= @epoch")["seed"].unique()
+    found = rows(frame, "at", recipe=recipe, epoch=float(epoch)).set_index("seed")["misfit"]
+    return found.reindex(seeds, fill_value=np.inf)
+
+
+def _tried(frame: DataFrame, recipe: str) -> Any:
+    found = frame[frame["recipe"] == recipe]
+    if found.empty:
+        raise NotMeasured(f"{recipe!r} was not trained")
+    return found
 
 
 def spread(values: Any) -> str:
-    """Median, and least to most where there are several."""
+    """Median, and least to most where there are several; infinite is what did not get there."""
     if len(values) == 1:
         return f"{values.iloc[0]:.3g} (1 seed)"
     least, most = values.min(), values.max()
-    return f"{values.median():.3g} ({least:.3g} to {most:.3g}, {len(values)} seeds)"
+    lost = int(np.isinf(values).sum())
+    tail = f", {lost} of them lost" if lost else ""
+    return f"{values.median():.3g} ({least:.3g} to {most:.3g}, {len(values)} seeds{tail})"
 
 
 def judge_fails(frame: DataFrame, marks: Marks, recipe: str) -> Verdict:
     found = late(frame, recipe)
-    failed = rows(frame, "run", recipe=recipe)["failed"]
     measured = (
-        f"misfit at the end {spread(found)}, solves that failed {failed.max():.0f} or fewer; "
-        f"{marks.trivially} has {marks.trivial:.4f}"
+        f"misfit after as many epochs as the others {spread(found)}; {marks.trivially} has "
+        f"{marks.trivial:.4f}"
     )
     if not (found < marks.trivial).any():
         return confirmed(measured)
@@ -104,10 +130,10 @@ def judge_rough(frame: DataFrame) -> Verdict:
     return refuted(measured, "the baseline's gradient is the smoother one")
 
 
-def judge_recorded(frame: DataFrame, marks: Marks, epoch: int) -> Verdict:
-    found = rows(frame, "at", recipe=PLAIN, epoch=float(epoch))["misfit"]
+def judge_recorded(frame: DataFrame, marks: Marks, epoch: int, recipe: str = PLAIN) -> Verdict:
+    found = after(frame, recipe, epoch)
     if found.empty:
-        raise NotMeasured(f"no scaled training got to epoch {epoch}")
+        raise NotMeasured(f"no training of {recipe!r} was to go on to epoch {epoch}")
     recorded = marks.recorded[epoch]
     measured = f"misfit at epoch {epoch}: {spread(found)}; the authors' run {recorded:g}"
     if found.median() < recorded:
@@ -116,17 +142,16 @@ def judge_recorded(frame: DataFrame, marks: Marks, epoch: int) -> Verdict:
     if below or found.median() < NEAR * recorded:
         return differs(
             measured,
-            f"{below} of {len(found)} seeds below the authors' run, of which no seed is stated",
+            f"{below} of {len(found)} seeds are below the authors' run, whose seed is not stated",
         )
     return refuted(measured, f"the median is {found.median() / recorded:.1f} times as high")
 
 
 def epochs_to(frame: DataFrame, recipe: str, level: float) -> Any:
-    """Epochs to a level, one a seed, infinite where it was not reached."""
-    found = rows(frame, "milestone", recipe=recipe, level=level)
-    if found.empty:
-        raise NotMeasured(f"no training of {recipe!r} ended")
-    return found["epoch"].fillna(np.inf)
+    """Epochs to a level, by seed, infinite where it was not reached."""
+    seeds = _tried(frame, recipe)["seed"].unique()
+    found = rows(frame, "milestone", recipe=recipe, level=level).set_index("seed")["epoch"]
+    return found.reindex(seeds).fillna(np.inf)
 
 
 def judge_shallow(frame: DataFrame, marks: Marks) -> Verdict:
@@ -195,7 +220,7 @@ def judge_forward(frame: DataFrame) -> Verdict:
 def _forward_and_reverse(frame: DataFrame) -> list[tuple[str, str, float, float]]:
     """(integrator, weights, ms forward, ms reverse) wherever both discrete gradients ended."""
     found = []
-    for state, of in rows(frame, "gradient").groupby("state"):
+    for state, of in rows(frame, "gradient").dropna(subset="ms").groupby("state"):
         ms = of.set_index("method")["ms"]
         for name in ms.index[ms.index.str.endswith("/forward-discrete")]:
             base = integrator(name)
@@ -209,21 +234,27 @@ def judge_species(frame: DataFrame) -> Verdict:
     found = rows(frame, "profile", recipe=PLAIN)
     if found.empty:
         raise NotMeasured("no scaled training ended")
-    off = {
-        name: (of["value"] - of["truth"]).abs().mean() / (of["truth"].max() - of["truth"].min())
-        for name, of in found.groupby("species")
-    }
+    tried = _tried(frame, PLAIN)
+    seeds = tried[tried["epochs"] == tried["epochs"].max()]["seed"].unique()
+    off = {name: _error(of, seeds) for name, of in found.groupby("species")}
     missed = sorted(name for name, value in off.items() if not value < REPRODUCED)
     worst = max(off, key=lambda name: off[name])
     measured = (
-        f"mean error / range: worst {off[worst]:.2g} ({worst}), median "
-        f"{np.median(list(off.values())):.2g} of {len(off)} species"
+        f"mean error / range, median of {len(seeds)} trainings: worst {off[worst]:.2g} ({worst}), "
+        f"median {np.median(list(off.values())):.2g} of {len(off)} species"
     )
     if not missed:
         return confirmed(measured)
     if len(missed) < len(off) / 2:
         return differs(measured, f"above {REPRODUCED:.0%}: {', '.join(missed)}")
     return refuted(measured, f"{len(missed)} species are above {REPRODUCED:.0%}")
+
+
+def _error(profile: Any, seeds: Any) -> float:
+    """Mean error of a species over its range, the median over trainings; lost ones are infinite."""
+    span = profile["truth"].max() - profile["truth"].min()
+    off = (profile["value"] - profile["truth"]).abs().groupby(profile["seed"]).mean() / span
+    return float(off.reindex(seeds).fillna(np.inf).median())
 
 
 def claims(marks: Marks, section: str) -> tuple[Claim, ...]:
@@ -284,6 +315,14 @@ def claims(marks: Marks, section: str) -> tuple[Claim, ...]:
             f"{PAPER}, IV.A.2",
             "A lower misfit after as many epochs; the paper gives no figure",
             judge_accelerated,
+        ),
+        Claim(
+            "own recipe",
+            f"STEER, scaled inputs and clipped gradients lead below the {marks.recorded[EPOCHS]:g} "
+            f"that the authors' run has after {EPOCHS} epochs",
+            "Ours, no paper's; its settings were chosen on seeds 0 to 2, which are not used here",
+            f"Below {marks.recorded[EPOCHS]:g}, and below the plain recipe",
+            partial(judge_recorded, marks=marks, epoch=EPOCHS, recipe=OURS),
         ),
         Claim(
             "training time",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from studies._study import DataFrame, Figure
-from studies._training import BASELINE, PLAIN
+from studies._training import BASELINE, PLAIN, SEEDS
 from studies._training_claims import Marks, rows
 
 SHOWN_GRADIENTS = 12
@@ -79,7 +79,7 @@ def _draw_gradients(axis: Any, gradients: Any) -> None:
 def _draw_profile(axis: Any, profile: Any, name: str) -> None:
     from studies import _figures
 
-    first = profile[profile["seed"] == 0]
+    first = profile[profile["seed"] == SEEDS[0]]
     for recipe, colour in ((PLAIN, _figures.COLOURS[0]), (BASELINE, _figures.COLOURS[1])):
         line = first[first["recipe"] == recipe]
         axis.plot(line["time"], line["value"], color=colour, label=recipe)

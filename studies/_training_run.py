@@ -27,10 +27,9 @@ from studies._training import (
 
 # The paper's integrator, without its switch to an explicit one; saved times are read off its
 # interpolant there too.
-METHOD = "stiffgrad-jax/rosenbrock23/discrete"
+INTEGRATOR = "rosenbrock23"
+METHOD = f"stiffgrad-jax/{INTEGRATOR}/discrete"
 SOLVE: dict[str, Any] = {
-    "integrator": "rosenbrock23",
-    "observe": "dense",
     "rtol": RTOL,
     "atol": ATOL,
     # a trained network takes 50 steps; its record stays in the cache
@@ -39,6 +38,8 @@ SOLVE: dict[str, Any] = {
 # With more states the loop of one function compiles for minutes and is hardly faster.
 LARGEST_INLINE = 16
 CHUNK = 100
+# Epochs in a row without a gradient after which a training has nothing to go on by.
+LOST = 1000
 POINTS = 80
 AT = (1000, 2000, 5000, 10000, 20000, 25000, 50000)
 
@@ -71,7 +72,13 @@ def engine(sizes: tuple[int, ...]) -> str:
 
 
 @lru_cache(maxsize=1)
-def program(task: Task, sizes: tuple[int, ...], activation: Activation) -> tuple[Any, Any]:
+def program(
+    task: Task,
+    sizes: tuple[int, ...],
+    activation: Activation,
+    integrator: str = INTEGRATOR,
+    observe: str = "dense",
+) -> tuple[Any, Any]:
     """(CHUNK epochs as a compiled function, the optimiser), for every recipe of a network.
 
     The function takes a state (weights, the optimiser's), the scales (of inputs, outputs, loss)
@@ -94,7 +101,7 @@ def program(task: Task, sizes: tuple[int, ...], activation: Activation) -> tuple
     # Flux's ADAMW: the rate multiplies Adam's step alone
     rescaled = [optax.normalize_by_update_norm(norm)] if norm else []
     tx = optax.chain(*rescaled, optax.scale_by_adam())
-    options = SOLVE | {"engine": engine(sizes)}
+    options = SOLVE | {"engine": engine(sizes), "integrator": integrator, "observe": observe}
 
     def loss(p: Any, scales: Any, count: Any) -> Any:
         inputs, outputs, weights = scales
@@ -127,10 +134,11 @@ def program(task: Task, sizes: tuple[int, ...], activation: Activation) -> tuple
     return jax.jit(chunk), tx
 
 
-def train(task: Task, recipe: Recipe, seed: int, epochs: int) -> History:
+def train(task: Task, recipe: Recipe, seed: int, epochs: int, **solver: str) -> History:
     """Train from the weights of a seed for `epochs`, a multiple of CHUNK; compilation is not timed.
 
-    Raises ValueError for another number of epochs.
+    It ends before that when LOST epochs in a row have had no gradient. `solver` may name another
+    `integrator` or way to `observe`. Raises ValueError for another number of epochs.
     """
     if epochs % CHUNK or epochs <= 0:
         raise ValueError(f"epochs: {epochs} is not a positive multiple of {CHUNK}")
@@ -138,7 +146,7 @@ def train(task: Task, recipe: Recipe, seed: int, epochs: int) -> History:
     import jax.numpy as jnp
 
     net = network(task, recipe)
-    advance, tx = program(task, net.sizes, net.activation)
+    advance, tx = program(task, net.sizes, net.activation, **solver)
     units = np.array(net.inputs), np.array(net.outputs), loss_scale(task, recipe)
     scales = (*units, np.array(recipe.largest_norm))
     varied = recipe.rates(epochs), recipe.counts(task, seed, epochs)
@@ -146,11 +154,15 @@ def train(task: Task, recipe: Recipe, seed: int, epochs: int) -> History:
     state = p, tx.init(p)
     chunks = list(zip(*(np.split(x, epochs // CHUNK) for x in varied), strict=True))
     jax.block_until_ready(advance(state, scales, chunks[0]))
-    parts, ends, start = [], [], perf_counter()
+    parts: list[Epochs] = []
+    ends, start, lost = [], perf_counter(), 0
     for chunk in chunks:
         state, seen = jax.block_until_ready(advance(state, scales, chunk))
         ends.append(perf_counter() - start)
         parts.append(Epochs(*map(np.asarray, seen)))
+        lost = lost + CHUNK if parts[-1].failed.all() else 0
+        if lost == LOST:
+            break
     joined = Epochs(*map(np.concatenate, zip(*parts, strict=True)))
     return History(joined, np.asarray(state[0]), np.array(ends))
 
@@ -164,7 +176,7 @@ def trained(
     start = perf_counter()
     history = train(task, how, seed, epochs)
     total = perf_counter() - start
-    return [
+    rows = [
         _run(history, total),
         *at_epochs(history.epochs),
         *milestones(history, levels),
@@ -172,12 +184,22 @@ def trained(
         *_profile(task, how, history.weights),
         *({"part": "weights", "value": float(w)} for w in history.weights),
     ]
+    return [{**outcome(history.epochs), **row} for row in rows]
+
+
+def outcome(epochs: Epochs) -> Row:
+    """`status` and `reason` of a training: "diverged" where its last CHUNK had no gradient."""
+    if not epochs.failed[-CHUNK:].all():
+        return {"status": "ok", "reason": ""}
+    good = np.flatnonzero(epochs.failed == 0)
+    last = good[-1] + 1 if len(good) else 0
+    return {"status": "diverged", "reason": f"no solve or gradient succeeds after epoch {last}"}
 
 
 def _run(history: History, total: float) -> Row:
     epochs, chunks = history.epochs, np.diff(history.seconds, prepend=0.0)
     seen = np.isfinite(epochs.misfit)
-    late = epochs.misfit[-1000:]
+    late, norm = epochs.misfit[-1000:], epochs.norm[np.isfinite(epochs.norm)]
     return {
         "part": "run",
         "misfit": float(epochs.misfit[-1]),
@@ -190,7 +212,7 @@ def _run(history: History, total: float) -> Row:
         "steps": float(np.mean(epochs.steps)),
         "failed": int(np.sum(epochs.failed)),
         "roughness": roughness(epochs.norm),
-        "peak": float(np.nanmax(epochs.norm) / np.nanmedian(epochs.norm)),
+        "peak": float(np.max(norm) / np.median(norm)) if len(norm) else np.nan,
     }
 
 
@@ -201,12 +223,16 @@ def roughness(norm: Array) -> float:
 
 
 def at_epochs(epochs: Epochs) -> list[Row]:
-    """The misfit at round numbers of epochs, a median over the last CHUNK: one epoch is noisy."""
+    """The misfit at round numbers of epochs, a median over the last CHUNK: one epoch is noisy.
+
+    An epoch whose solve fails counts as infinite.
+    """
+    misfit = np.where(np.isfinite(epochs.misfit), epochs.misfit, np.inf)
     return [
         {
             "part": "at",
             "epoch": float(end),
-            "misfit": float(np.median(epochs.misfit[:end][-CHUNK:])),
+            "misfit": float(np.median(misfit[:end][-CHUNK:])),
         }
         for end in AT
         if end <= len(epochs.misfit)
@@ -263,7 +289,14 @@ def _profile(task: Task, recipe: Recipe, weights: Array) -> list[Row]:
 
     def solved(p: Any) -> Any:
         return solve(
-            lambda t, y, p: problem.rhs(t, y, p, jnp), problem.y0, times, p, engine="array", **SOLVE
+            lambda t, y, p: problem.rhs(t, y, p, jnp),
+            problem.y0,
+            times,
+            p,
+            engine="array",
+            integrator=INTEGRATOR,
+            observe="dense",
+            **SOLVE,
         )
 
     # outside of jit a solve that fails would raise

@@ -191,13 +191,6 @@ def test_the_figure_draws_from_a_frame():
     assert all(axis.get_xlabel() and axis.get_ylabel() for axis in figure.axes)
 
 
-def test_the_neural_ode_is_that_of_the_paper():
-    from studies import _neural_rober
-
-    assert _neural_rober.count(_neural_rober.initial()) == 188
-    assert _neural_rober.truth().shape == (50, 3)
-
-
 def test_a_gradient_is_measured_by_the_suite():
     from studies._library_parts import precision as measured
 
