@@ -163,7 +163,8 @@ def scaling(part: str, method: str, states: int, parameters: int, timing: float)
 def training(part: str, method: str, epochs: int, integrator: str, observe: str) -> Row:
     """Seconds of so many epochs, with the loss on the way."""
     from studies._training import PLAIN, ROBER, SEEDS, recipes
-    from studies._training_run import outcome, train
+    from studies._training_rows import outcome
+    from studies._training_run import train
 
     start = perf_counter()
     found = train(

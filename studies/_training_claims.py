@@ -1,7 +1,5 @@
 """How each claim about training a neural ODE is judged."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,8 +19,8 @@ from studies._training import (
     TANH,
     UNSCALED,
 )
+from studies._training_frame import EPOCHS, Marks, after, epochs_to, late, rows, spread, tried
 
-EPOCHS = 10000
 PAPERS_SECONDS = 7200.0
 AIM_SECONDS = 15.0
 # A gradient norm that jumps so many times as much as another is the rougher one.
@@ -33,69 +31,6 @@ OUTLIER = 10.0
 NEAR = 1.5
 # A species is reproduced where its mean error is below this part of its range.
 REPRODUCED = 0.05
-# Of trainings and gradients that came to an end; one that diverged is a result.
-ENDED = ("ok", "diverged")
-
-
-@dataclass(frozen=True)
-class Marks:
-    """Levels of the loss, equation 14, that say how far a training has come.
-
-    Arguments:
-        problem: name of the reaction; long: epochs of the authors' last recorded run.
-        trivial: what is reached without learning the dynamics; trivially: how.
-        recorded: the authors' recorded loss by epoch, from the released code's checkpoint.
-    """
-
-    problem: str
-    trivial: float
-    trivially: str
-    recorded: Mapping[int, float]
-    long: int
-
-    @property
-    def levels(self) -> tuple[float, ...]:
-        return (self.trivial, *self.recorded.values())
-
-
-def rows(frame: DataFrame, part: str, **wanted: Any) -> Any:
-    """Rows of a part whose columns have the wanted values and whose attempt ended."""
-    found = frame[(frame["part"] == part) & frame["status"].isin(ENDED)]
-    for name, value in wanted.items():
-        found = found[found[name] == value]
-    return found
-
-
-def late(frame: DataFrame, recipe: str) -> Any:
-    """Misfits after EPOCHS, or as many as a quick run has, by seed: see `after`."""
-    return after(frame, recipe, min(_tried(frame, recipe)["epochs"].min(), EPOCHS))
-
-
-def after(frame: DataFrame, recipe: str, epoch: int) -> Any:
-    """Misfits after so many epochs, by seed: infinite where a training did not get there.
-
-    That is one that diverged, crashed or met its time limit; none is left out.
-    """
-    seeds = _tried(frame, recipe).query("epochs >= @epoch")["seed"].unique()
-    found = rows(frame, "at", recipe=recipe, epoch=float(epoch)).set_index("seed")["misfit"]
-    return found.reindex(seeds, fill_value=np.inf)
-
-
-def _tried(frame: DataFrame, recipe: str) -> Any:
-    found = frame[frame["recipe"] == recipe]
-    if found.empty:
-        raise NotMeasured(f"{recipe!r} was not trained")
-    return found
-
-
-def spread(values: Any) -> str:
-    """Median, and least to most where there are several; infinite is what did not get there."""
-    if len(values) == 1:
-        return f"{values.iloc[0]:.3g} (1 seed)"
-    least, most = values.min(), values.max()
-    lost = int(np.isinf(values).sum())
-    tail = f", {lost} of them lost" if lost else ""
-    return f"{values.median():.3g} ({least:.3g} to {most:.3g}, {len(values)} seeds{tail})"
 
 
 def judge_fails(frame: DataFrame, marks: Marks, recipe: str) -> Verdict:
@@ -145,13 +80,6 @@ def judge_recorded(frame: DataFrame, marks: Marks, epoch: int, recipe: str = PLA
             f"{below} of {len(found)} seeds are below the authors' run, whose seed is not stated",
         )
     return refuted(measured, f"the median is {found.median() / recorded:.1f} times as high")
-
-
-def epochs_to(frame: DataFrame, recipe: str, level: float) -> Any:
-    """Epochs to a level, by seed, infinite where it was not reached."""
-    seeds = _tried(frame, recipe)["seed"].unique()
-    found = rows(frame, "milestone", recipe=recipe, level=level).set_index("seed")["epoch"]
-    return found.reindex(seeds).fillna(np.inf)
 
 
 def judge_shallow(frame: DataFrame, marks: Marks) -> Verdict:
@@ -234,8 +162,8 @@ def judge_species(frame: DataFrame) -> Verdict:
     found = rows(frame, "profile", recipe=PLAIN)
     if found.empty:
         raise NotMeasured("no scaled training ended")
-    tried = _tried(frame, PLAIN)
-    seeds = tried[tried["epochs"] == tried["epochs"].max()]["seed"].unique()
+    cases = tried(frame, PLAIN)
+    seeds = cases[cases["epochs"] == cases["epochs"].max()]["seed"].unique()
     off = {name: _error(of, seeds) for name, of in found.groupby("species")}
     missed = sorted(name for name, value in off.items() if not value < REPRODUCED)
     worst = max(off, key=lambda name: off[name])

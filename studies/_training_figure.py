@@ -4,7 +4,7 @@ from typing import Any
 
 from studies._study import DataFrame, Figure
 from studies._training import BASELINE, PLAIN, SEEDS
-from studies._training_claims import Marks, rows
+from studies._training_frame import Marks, rows
 
 SHOWN_GRADIENTS = 12
 # Trainings that stay above are named in the panel instead.

@@ -16,9 +16,10 @@ from studies._training import (
     TANH,
     UNSCALED,
 )
-from studies._training_claims import EPOCHS, Marks, rows
 from studies._training_cost import gradient_costs
-from studies._training_run import METHOD, trained
+from studies._training_frame import EPOCHS, Marks, rows
+from studies._training_rows import trained
+from studies._training_run import METHOD
 
 QUICK_EPOCHS = 1000
 # Where a training goes on to the authors' last epoch, and where it does not learn.

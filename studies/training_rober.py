@@ -3,8 +3,9 @@
 from functools import partial
 
 from studies import Study
-from studies._training_claims import Marks, claims
+from studies._training_claims import claims
 from studies._training_figure import draw
+from studies._training_frame import Marks
 from studies._training_study import numbers, run
 
 MARKS = Marks(

@@ -10,8 +10,9 @@ import pytest
 from problems import get_problem
 from studies import (
     NotMeasured,
-    _training_claims,
     _training_cost,
+    _training_frame,
+    _training_rows,
     _training_run,
     _training_study,
     get_study,
@@ -145,8 +146,8 @@ def test_longer_trainings_are_seen_where_the_shorter_end():
     last = {"part": "at", "recipe": PLAIN, "seed": training.SEEDS[0], "epochs": 50000}
     last |= {"epoch": 50000.0, "misfit": 0.001, "status": "ok"}
     frame = pd.concat([frame, pd.DataFrame([last])])
-    assert _training_claims.late(frame, PLAIN).tolist() == [0.05, 0.05]
-    assert _training_claims.after(frame, PLAIN, 50000).tolist() == [0.001]
+    assert _training_frame.late(frame, PLAIN).tolist() == [0.05, 0.05]
+    assert _training_frame.after(frame, PLAIN, 50000).tolist() == [0.001]
 
 
 @pytest.mark.parametrize("status", ["diverged", "timeout", "crashed"])
@@ -154,12 +155,12 @@ def test_a_lost_training_counts_among_the_seeds(status):
     frame = made()
     lost = {"recipe": PLAIN, "epochs": 10000, "status": status}
     frame = pd.concat([frame, pd.DataFrame([{**lost, "seed": seed} for seed in (98, 99)])])
-    found = _training_claims.late(frame, PLAIN)
+    found = _training_frame.late(frame, PLAIN)
     assert found.tolist() == [0.05, 0.05, np.inf, np.inf]
-    assert _training_claims.spread(found) == "inf (0.05 to inf, 4 seeds, 2 of them lost)"
+    assert _training_frame.spread(found) == "inf (0.05 to inf, 4 seeds, 2 of them lost)"
     assert outcome("recorded at 10000", frame) == "confirmed with a difference"
     assert outcome("every species", frame) == "refuted"
-    assert _training_claims.epochs_to(frame, PLAIN, MARKS.trivial).median() == np.inf
+    assert _training_frame.epochs_to(frame, PLAIN, MARKS.trivial).median() == np.inf
 
 
 @pytest.mark.parametrize("problem", ["rober", "pollu"])
@@ -270,7 +271,7 @@ def test_milestones_are_first_epochs():
     flat = np.zeros(200)
     epochs = _training_run.Epochs(misfit, misfit, flat + 1, flat, flat)
     history = _training_run.History(epochs, flat, np.array([0.5, 1.0]))
-    found = _training_run.milestones(history, (0.15, 0.05))
+    found = _training_rows.milestones(history, (0.15, 0.05))
     assert (found[0]["epoch"], found[0]["seconds"]) == (121.0, 1.0)
     assert np.isnan(found[1]["epoch"])
 
@@ -283,12 +284,12 @@ def epochs_failing(failed):
 
 def test_a_training_without_gradients_has_diverged_and_its_misfit_is_infinite():
     few = epochs_failing([False] * 960 + [True] * 40)
-    assert _training_run.outcome(few)["status"] == "ok"
-    assert _training_run.at_epochs(few)[0]["misfit"] == 0.5
+    assert _training_rows.outcome(few)["status"] == "ok"
+    assert _training_rows.at_epochs(few)[0]["misfit"] == 0.5
     lost = epochs_failing([False] * 900 + [True] * 100)
-    found = _training_run.outcome(lost)
+    found = _training_rows.outcome(lost)
     assert found["status"] == "diverged" and "epoch 900" in found["reason"]
-    assert _training_run.at_epochs(lost)[0]["misfit"] == np.inf
+    assert _training_rows.at_epochs(lost)[0]["misfit"] == np.inf
 
 
 def test_a_training_that_is_lost_ends(monkeypatch, small):
@@ -302,5 +303,5 @@ def test_a_training_that_is_lost_ends(monkeypatch, small):
 
 
 def test_a_rough_norm_jumps():
-    assert _training_run.roughness(np.array([1.0, 10.0, 1.0, 10.0])) == pytest.approx(1.0)
-    assert _training_run.roughness(np.ones(5)) == 0.0
+    assert _training_rows.roughness(np.array([1.0, 10.0, 1.0, 10.0])) == pytest.approx(1.0)
+    assert _training_rows.roughness(np.ones(5)) == 0.0
