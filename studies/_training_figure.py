@@ -6,7 +6,6 @@ from studies._study import DataFrame, Figure
 from studies._training import BASELINE, PLAIN, SEEDS
 from studies._training_frame import Marks, rows
 
-SHOWN_GRADIENTS = 12
 # Trainings that stay above are named in the panel instead.
 LARGEST_SHOWN = 3.0
 
@@ -26,7 +25,7 @@ def draw(frame: DataFrame, species: tuple[str, ...], marks: Marks, logarithmic: 
         ylabel="misfit, eq. 14", title="Loss (★ the authors' run)", ylim=(1e-3, LARGEST_SHOWN)
     )
     axes[0, 1].set(ylabel="L2 norm of the gradient", title="Gradient norm")
-    _draw_gradients(axes[0, 2], rows(frame, "gradient"))
+    _draw_gradients(axes[0, 2], frame[frame["part"] == "gradient"])
     for axis, name in zip(axes[1], species, strict=True):
         _draw_profile(axis, rows(frame, "profile", species=name), name)
         if logarithmic:
@@ -56,13 +55,12 @@ def _draw_curves(axis: Any, curves: Any, column: str) -> None:
 
 
 def _draw_gradients(axis: Any, gradients: Any) -> None:
+    """Milliseconds by method, the fastest on top; where there are none, the status instead."""
     from studies import _figures
 
-    found = gradients[gradients["ms"].notna()]
-    order = found.groupby("method")["ms"].min().sort_values().index[:SHOWN_GRADIENTS]
-    places = {name: place for place, name in enumerate(reversed(order))}
-    for look, (state, of) in zip(_figures.looks(), found.groupby("state"), strict=False):
-        of = of[of["method"].isin(order)]
+    order = gradients.groupby("method")["ms"].min().sort_values(na_position="last").index
+    places = {name: -place for place, name in enumerate(order)}
+    for look, (state, of) in zip(_figures.looks(), gradients.groupby("state"), strict=False):
         axis.plot(
             of["ms"],
             of["method"].map(places),
@@ -70,10 +68,14 @@ def _draw_gradients(axis: Any, gradients: Any) -> None:
             color=look["color"],
             label=f"{state} weights",
         )
+    for name, of in gradients[gradients["ms"].isna()].groupby("method"):
+        failed = ", ".join(f"{row.state}: {row.status}" for row in of.itertuples())
+        place = (0.98, places[name])
+        axis.annotate(failed, place, xycoords=("axes fraction", "data"), fontsize=6, ha="right")
     axis.set(xscale="log", xlabel="ms a gradient", title="One gradient of the training loss")
-    axis.set_yticks(list(places.values()), list(places), fontsize=7)
-    if len(found):
-        axis.legend(loc="lower right")
+    axis.set_yticks(list(places.values()), list(places), fontsize=6)
+    if len(gradients):
+        axis.legend(loc="lower left", fontsize=6)
 
 
 def _draw_profile(axis: Any, profile: Any, name: str) -> None:
