@@ -25,6 +25,7 @@ class ArraySystem:
     """
 
     engine = "array"
+    most_tangents: int | None = None
 
     @staticmethod
     def compiled(loop: Loop, written: int = 0) -> Loop:

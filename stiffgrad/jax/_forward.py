@@ -45,6 +45,13 @@ class Plan:
     keep_terms: bool = False
 
     @property
+    def lanes(self) -> bool:
+        """Whether it can walk trajectories side by side."""
+        # An engine that carries few tangents carries few lanes: one by one they are as fast.
+        few = self.method.system.most_tangents is not None
+        return self.method.lanes and not self.dense and not few
+
+    @property
     def width(self) -> int:
         """Numbers in one row of the record."""
         n = self.method.system.n

@@ -108,8 +108,10 @@ _KNOWN = frozenset(
 )
 
 
-# XLA hands larger sums to a library, which a native function cannot call (seen from 500 on).
+# XLA hands larger sums to a library, which a native function cannot call (seen from 500 on), and
+# so it does with sums for many tangents at once (seen at 16 of 256 terms, not at 32 of 120).
 _LARGEST_SUM = 256
+_LARGEST_SUMS = 2048
 
 
 def reason_against(traced: Traced) -> str:
@@ -126,10 +128,9 @@ def _against(jaxpr: Any) -> str:
         name = eqn.primitive.name
         if name not in _KNOWN:
             return name
-        if name.startswith("reduce") and eqn.invars[0].aval.size > _LARGEST_SUM:
-            return f"a reduction of {eqn.invars[0].aval.size} numbers"
-        if name == "dot_general" and _products(eqn) > _LARGEST_SUM:
-            return f"a product of matrices with {_products(eqn)} terms"
+        if _terms(eqn) > _LARGEST_SUM:
+            what = "product of matrices" if name == "dot_general" else "reduction"
+            return f"a {what} with {_terms(eqn)} terms"
         for inner in jex.jaxprs_in_params(eqn.params):
             against = _against(inner)
             if against:
@@ -137,11 +138,22 @@ def _against(jaxpr: Any) -> str:
     return ""
 
 
-def _products(eqn: Any) -> int:
-    """Multiplications in a dot product."""
+def _terms(eqn: Any) -> int:
+    """Numbers that an operation adds up; 0 where it does not."""
+    if eqn.primitive.name.startswith("reduce"):
+        return int(eqn.invars[0].aval.size)
+    if eqn.primitive.name != "dot_general":
+        return 0
     (summed, _), _ = eqn.params["dimension_numbers"]
     terms = math.prod(eqn.invars[0].aval.shape[d] for d in summed)
     return int(terms * eqn.outvars[0].aval.size)
+
+
+def _most_terms(jaxpr: Any) -> int:
+    """The largest sum in a program."""
+    found = [_terms(eqn) for eqn in jaxpr.eqns]
+    found += [_most_terms(sub) for eqn in jaxpr.eqns for sub in jex.jaxprs_in_params(eqn.params)]
+    return max(found, default=0)
 
 
 class InlineSystem(ArraySystem):
@@ -157,6 +169,9 @@ class InlineSystem(ArraySystem):
         rewritten = [_without_dots(f) for f in (traced.rhs, traced.jacobian, traced.vjp)]
         assert rewritten[0] is not None
         super().__init__(Traced(rewritten[0], rewritten[1], rewritten[2], traced.mass))
+        # The linear systems' sums have n^2 terms.
+        largest = max(self.n**2, *(_most_terms(f.jaxpr) for f in rewritten if f is not None))
+        self.most_tangents = max(1, _LARGEST_SUMS // largest)
 
     def factor(self, jacobian: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
         def one(j: jax.Array, d: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -23,7 +23,6 @@ from stiffgrad.jax.strategies.checkpointed import Checkpointed, store_all_bytes
 STRATEGIES = (*REVERSE, *FORWARD)
 OBSERVATIONS = ("step", "dense")
 _MOST_SOLVERS_KEPT = 128
-_MOST_INLINE_TANGENTS = 16
 _solvers: OrderedDict[Hashable, tuple[Solver, str]] = OrderedDict()
 
 
@@ -125,10 +124,14 @@ def _solver(
         return *_solvers[key], []
     traced, hoisted = trace(user, y, p, dtype)
     system, reason = _engine.choose(traced, options.engine)
+    most = system.most_tangents
     tangents = min(options.chunk or y.size + p.size, y.size + p.size)
-    inline = options.engine == "auto" and system.engine == "inline"
-    # XLA hands sums over many tangents to a library.
-    if inline and options.adjoint in FORWARD and tangents > _MOST_INLINE_TANGENTS:
+    if options.adjoint in FORWARD and most is not None and tangents > most:
+        if options.engine != "auto":
+            raise ArgumentError(
+                f"engine={options.engine!r} carries at most {most} tangents of this problem at "
+                f'once, not {tangents}; say chunk={most}, or engine="auto"'
+            )
         system, reason = _engine.choose(traced, "array")[0], f"{tangents} tangents at once"
     plan = _plan(INTEGRATORS[options.integrator](system), options)
     solver = Solver(plan, _derivative(plan, options))

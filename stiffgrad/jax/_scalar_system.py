@@ -38,6 +38,7 @@ class ScalarSystem:
     """
 
     engine = "scalar"
+    most_tangents: int | None = None
     compiled = staticmethod(one_function)
 
     def __init__(self, traced: Traced) -> None:

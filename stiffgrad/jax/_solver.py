@@ -48,7 +48,7 @@ class Solver:
     def __init__(self, plan: Plan, derivative: Derivative) -> None:
         self.plan = plan
         self._derivative = derivative
-        lanes = _plain_lanes(plan) if plan.method.lanes and not plan.dense else None
+        lanes = _plain_lanes(plan) if plan.lanes else None
         self._plain = _lanes.mappable(lambda inputs: _solve_plain(plan, inputs), lanes)
         differentiable = jax.custom_jvp(self._primal)
         differentiable.defjvp(self._jvp, symbolic_zeros=True)

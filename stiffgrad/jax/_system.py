@@ -56,6 +56,8 @@ class System(Protocol):
     timed: bool
     #: M, (n, n), or None for the identity.
     mass: np.ndarray | None
+    #: The most tangents that a compiled loop may carry; None for any number.
+    most_tangents: int | None
 
     def rolled(self, y: jax.Array) -> bool:
         """Whether stages of this shape are better rolled into a loop than written out."""

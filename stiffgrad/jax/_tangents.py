@@ -78,6 +78,28 @@ def solve_tangents(
     return outcome, jnp.where(jnp.isnan(outcome.ys)[:, None], jnp.nan, end.ys_dot)
 
 
+def push(plan: Plan, inputs: Inputs, y0_dot: jax.Array, p_dot: jax.Array) -> jax.Array:
+    """Tangents of the states at the times, (k, T, n), as many at once as the engine can carry.
+
+    y0_dot and p_dot are those of :func:`solve_tangents`.
+    """
+
+    def one(dots: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return jnp.moveaxis(solve_tangents(plan, inputs, *dots)[1], 1, 0)
+
+    k, most = len(y0_dot), plan.method.system.most_tangents
+    if most is None or k <= most:
+        return one((y0_dot, p_dot))
+    passes = -(-k // most)
+
+    def grouped(x: jax.Array) -> jax.Array:
+        padded = jnp.pad(x, ((0, passes * most - k), (0, 0)))
+        return padded.reshape(passes, most, x.shape[1])
+
+    found = lax.map(one, (grouped(y0_dot), grouped(p_dot)))
+    return found.reshape(passes * most, *found.shape[2:])[:k]
+
+
 def _watcher(
     plan: Plan, inputs: Inputs, dots: jax.Array, p_dot: jax.Array, scale: jax.Array
 ) -> Watcher:

@@ -18,7 +18,7 @@ from jax import lax
 from stiffgrad.jax import _forward
 from stiffgrad.jax._forward import Inputs, Outcome, Plan, Record, Walk
 from stiffgrad.jax._stacks import row
-from stiffgrad.jax._tangents import solve_tangents
+from stiffgrad.jax._tangents import push
 from stiffgrad.jax._types import ArgumentError, Status
 from stiffgrad.jax.strategies.discrete import end_of, pull_rows
 
@@ -129,7 +129,7 @@ class Checkpointed:
         return Record(*plan.method.system.compiled(loop, written=1)(inputs, start, rows))
 
     def push(self, inputs: Inputs, y0_dot: jax.Array, p_dot: jax.Array) -> jax.Array:
-        return jnp.moveaxis(solve_tangents(self.plan, inputs, y0_dot, p_dot)[1], 1, 0)
+        return push(self.plan, inputs, y0_dot, p_dot)
 
 
 def store_all_bytes(plan: Plan) -> int:

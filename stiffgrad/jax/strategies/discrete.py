@@ -27,7 +27,7 @@ from stiffgrad.jax._forward import (
     split_row,
 )
 from stiffgrad.jax._stacks import pick, row
-from stiffgrad.jax._tangents import solve_tangents
+from stiffgrad.jax._tangents import push
 from stiffgrad.jax._types import Status
 
 
@@ -36,7 +36,7 @@ class Discrete:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.lanes = plan.method.lanes and not plan.dense
+        self.lanes = plan.lanes
 
     def blank(self, inputs: Inputs) -> jax.Array:
         return blank_rows(self.plan, inputs.y0)
@@ -54,7 +54,7 @@ class Discrete:
         return end[0][:n] + ys_bar[0], end[1], jnp.full_like(last, int(Status.SUCCESS))
 
     def push(self, inputs: Inputs, y0_dot: jax.Array, p_dot: jax.Array) -> jax.Array:
-        return jnp.moveaxis(solve_tangents(self.plan, inputs, y0_dot, p_dot)[1], 1, 0)
+        return push(self.plan, inputs, y0_dot, p_dot)
 
 
 def end_of(plan: Plan, inputs: Inputs, target: jax.Array) -> tuple[jax.Array, ...]:
