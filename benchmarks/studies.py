@@ -247,6 +247,45 @@ class TrainingPollu(TrainingRober):
     study = "training-pollu"
 
 
+class Dae(Study):
+    """Gradients of Robertson's reaction with its conservation law as an algebraic equation."""
+
+    study = "dae"
+    param_names = ("method",)
+    params = (["stiffgrad-jax/rodas5p/discrete", "stiffgrad-jax/radau5/discrete"],)
+
+    @unit("relative error")
+    def track_gradient_error(self, method: str) -> float:
+        """At rtol = 1e-6, against the certified one."""
+        return error(self._numbers(), f"error {method}")
+
+
+class DaeTraining(Study):
+    """Neural networks for Robertson's reaction, scaled, with and without the constraint."""
+
+    study = "dae"
+    param_names = ("form",)
+    params = (["free", "constrained"],)
+
+    @unit("mean error / scale")
+    def track_loss(self, form: str) -> float:
+        """After a quick run's epochs: a change says that the arithmetic has changed."""
+        return error(self._numbers(), f"loss {form}")
+
+
+class SteadyState(Study):
+    """Gradients of an equilibrium by the implicit function theorem."""
+
+    study = "steady-state"
+    param_names = ("family",)
+    params = (["layer", "reactor"],)
+
+    @unit("power of the condition number")
+    def track_exponent(self, family: str) -> float:
+        """How the gradient's error grows where the equilibrium comes from an integration."""
+        return error(self._numbers(), f"exponent {family}")
+
+
 class SilentErrors(Study):
     """Gradients of a decay at rest, which no tolerance makes right."""
 

@@ -10,6 +10,7 @@ from studies import _journal, _record
 from studies._registry import get_study, study_names
 from suite.records import Record
 
+ALL = "all"
 STYLES = {
     "confirmed": "green",
     "confirmed with a difference": "yellow",
@@ -30,10 +31,15 @@ def show_studies(console: Console) -> None:
 
 
 def run(name: str, quick: bool, folder: Path | None, console: Console) -> None:
-    """Measure one study, print its verdicts and say where everything is.
+    """Measure a study or, by the name "all", every one; print verdicts and where everything is.
 
     Raises UnknownNameError, or StudyError where it cannot be run.
     """
+    for one in study_names() if name == ALL else [name]:
+        _run(one, quick, folder, console)
+
+
+def _run(name: str, quick: bool, folder: Path | None, console: Console) -> None:
     study = get_study(name)
     _record.check_drawing()
     target = folder or (_record.QUICK if quick else _record.FULL)

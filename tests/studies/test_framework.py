@@ -1,5 +1,6 @@
 """Studies by name, verdicts, attempts that fail in every way, and what is kept of a run."""
 
+import io
 import math
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 import studies
 from problems import UnknownNameError
@@ -18,6 +20,7 @@ from studies import (
     StudyError,
     Verdict,
     _attempts,
+    _command,
     _journal,
     _record,
     attempts,
@@ -149,6 +152,13 @@ def test_the_command_lists_and_complains_in_one_line():
     assert unknown.returncode == 2 and "tiny" in unknown.stderr
     broken = stiffgrad("misnamed", folder=BROKEN)
     assert broken.returncode == 3 and len(broken.stderr.splitlines()) == 1
+
+
+def test_all_is_every_study(extra, tmp_path, monkeypatch):
+    monkeypatch.setattr(_command, "study_names", lambda: ["tiny"])
+    console = Console(file=io.StringIO(), width=160)
+    _command.run("all", True, tmp_path, console)
+    assert "A [tiny] study" in console.file.getvalue() and (tmp_path / "tiny.json").exists()
 
 
 def test_without_matplotlib_nothing_is_measured(monkeypatch):
