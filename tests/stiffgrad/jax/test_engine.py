@@ -1,6 +1,6 @@
 """The choice of engine, what it does to the compiled program, and its guard."""
 
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 
 import jax
@@ -99,20 +99,47 @@ def weights(*hidden):
     ]
 
 
+def network_loss(p, y0, **options):
+    times = jnp.linspace(0.0, 0.1, 4)
+    solution = solve(network, y0, times, p, **options)
+    return jnp.sum(solution.ys**2), solution.stats
+
+
+@cache
+def network_gradient(**options):
+    """Loss and statistics, and gradients by weights and initial states."""
+    run = jax.value_and_grad(partial(network_loss, **options), argnums=(0, 1), has_aux=True)
+    return jax.jit(run)(weights(8, 8, 8), jnp.array([1.0, 0.5, -0.2]))
+
+
+def check_network(found, expected, rtol):
+    ((value, _), gradients), ((other, _), others) = found, expected
+    np.testing.assert_allclose(value, other, rtol=rtol)
+    for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(others), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-4 * rtol)
+
+
 def test_a_small_network_is_inline_and_agrees_with_arrays():
-    y0, times = jnp.array([1.0, 0.5, -0.2]), jnp.linspace(0.0, 0.1, 4)
+    found = network_gradient()
+    assert found[0][1].engine == "inline"
+    check_network(found, network_gradient(engine="array"), 1e-8)
 
-    def loss(p, y0, engine):
-        solution = solve(network, y0, times, p, engine=engine)
-        return jnp.sum(solution.ys**2), solution.stats
 
-    grad = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
-    (value, stats), found = jax.jit(lambda p: grad(p, y0, "auto"))(weights(8, 8, 8))
-    assert stats.engine == "inline"
-    (other, _), expected = jax.jit(lambda p: grad(p, y0, "array"))(weights(8, 8, 8))
-    assert value == pytest.approx(float(other), rel=1e-12)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-12)
+def test_many_tangents_of_a_small_network_go_to_arrays():
+    found = network_gradient(adjoint="forward-discrete")
+    stats = found[0][1]
+    assert stats.engine == "array"
+    assert "tangents" in stats.engine_reason
+    check_network(found, network_gradient(), 1e-8)
+
+
+@pytest.mark.parametrize("adjoint", ["forward", "forward-discrete"])
+def test_the_engine_follows_from_the_tangents_at_once(adjoint):
+    def engine(**options):
+        given = partial(network_loss, weights(8, 8, 8), adjoint=adjoint, **options)
+        return jax.eval_shape(given, jnp.ones(3))[1].engine
+
+    assert (engine(), engine(chunk=8)) == ("array", "inline")
 
 
 def test_lanes_of_the_inline_engine_equal_a_loop():

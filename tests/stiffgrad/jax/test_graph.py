@@ -53,6 +53,17 @@ def test_a_scalarised_function_has_the_values_of_the_original():
     np.testing.assert_allclose(found, everything(Y, P), rtol=1e-14)
 
 
+def test_operations_with_several_results_move_elements():
+    def halves(y):
+        first, second = jnp.split(y, 2)
+        return jnp.concatenate([second, first**2])
+
+    graph, ids, out = scalarised(halves, np.arange(4.0))
+    assert list(out[:2]) == list(ids[0][2:])
+    found = evaluate(graph, out, ids, (np.arange(4.0),))
+    np.testing.assert_allclose(found, [2, 3, 0, 1], rtol=1e-14)
+
+
 def test_its_jacobian_is_jaxs():
     graph, ids, out = scalarised(everything, Y, P)
     rows = _differentiate.jacobian(graph, list(out), list(ids[0]))

@@ -1,6 +1,6 @@
 """Forward and reverse mode, and the ways of arranging a solve, against one another."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -29,15 +29,23 @@ def in_logs(gradient):
     return np.asarray(gradient) * cases.ROBER_K
 
 
+ARGS = cases.ROBER_K, cases.ROBER_Y0
+
+
+def loss_of(**options):
+    return lambda k, y0: weighted(states(k, y0=y0, **options))
+
+
+@cache
+def discrete(observe="step"):
+    """Loss and gradients by rates and initial states, which several tests compare with."""
+    return jax.jit(jax.value_and_grad(loss_of(observe=observe), (0, 1)))(*ARGS)
+
+
 @pytest.mark.parametrize("observe", ["step", "dense"])
 def test_forward_and_reverse_mode_are_the_same_derivative(observe):
-    def loss(k, y0):
-        return weighted(states(k, y0=y0, observe=observe))
-
-    args = cases.ROBER_K, cases.ROBER_Y0
-    reverse = jax.jit(jax.grad(loss, (0, 1)))(*args)
-    forward = jax.jit(jax.jacfwd(loss, (0, 1)))(*args)
-    for a, b in zip(reverse, forward, strict=True):
+    forward = jax.jit(jax.jacfwd(loss_of(observe=observe), (0, 1)))(*ARGS)
+    for a, b in zip(discrete(observe)[1], forward, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9)
 
 
@@ -45,11 +53,11 @@ def test_forward_discrete_is_discrete():
     def gradient(**options):
         return jax.jit(jax.value_and_grad(lambda k: weighted(states(k, **options))))(cases.ROBER_K)
 
-    value, discrete = gradient()
+    value, (reverse, _) = discrete()
     for options in ({}, {"chunk": 2}):
         other, forward = gradient(adjoint="forward-discrete", **options)
         np.testing.assert_allclose(other, value, rtol=1e-12)
-        np.testing.assert_allclose(forward, discrete, rtol=1e-9)
+        np.testing.assert_allclose(forward, reverse, rtol=1e-9)
     jacobian = jax.jit(jax.jacrev(lambda k: states(k, adjoint="forward-discrete")[-1]))
     tangents = jax.jit(jax.jacfwd(lambda k: states(k)[-1]))
     np.testing.assert_allclose(jacobian(cases.ROBER_K), tangents(cases.ROBER_K), rtol=1e-8)
@@ -112,15 +120,10 @@ def test_forward_by_chunks_meets_the_tolerance_in_every_pass():
 
 @pytest.mark.parametrize("observe", ["step", "dense"])
 def test_checkpointed_equals_store_all(observe):
-    def gradient(**options):
-        def loss(k, y0):
-            return weighted(states(k, y0=y0, observe=observe, **options))
-
-        return jax.jit(jax.value_and_grad(loss, (0, 1)))(cases.ROBER_K, cases.ROBER_Y0)
-
-    value, whole = gradient()
-    other, checkpointed = gradient(memory_limit=20_000)
-    assert other == value
+    value, whole = discrete(observe)
+    loss = loss_of(observe=observe, memory_limit=20_000)
+    other, checkpointed = jax.jit(jax.value_and_grad(loss, (0, 1)))(*ARGS)
+    np.testing.assert_allclose(other, value, rtol=1e-12)
     for a, b in zip(whole, checkpointed, strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-11)
 
@@ -133,16 +136,17 @@ def test_a_failing_checkpointed_solve_has_no_gradient():
 
 
 def test_maps_of_what_takes_no_lanes_equal_a_loop():
-    ks = cases.ROBER_K * jnp.exp(0.1 * jnp.arange(6).reshape(2, 3))
+    ps = P * jnp.exp(0.1 * jnp.arange(6).reshape(2, 3))
+
+    def final(p, **options):
+        return solve(cases.forced, 1.0, T[:3], p, **options).ys[-1]
+
     for options in ({"memory_limit": 20_000}, {"adjoint": "forward", "observe": "dense"}):
-        grad = jax.grad(lambda k, o=options: weighted(states(k, times=TIMES[:3], **o)))
-        mapped = jax.jit(jax.vmap(grad))(ks)
-        np.testing.assert_allclose(mapped, jax.jit(partial(jax.lax.map, grad))(ks), rtol=1e-10)
-    forward = jax.jacfwd(lambda k: weighted(states(k, times=TIMES[:3])))
-    reverse = jax.grad(lambda k: weighted(states(k, times=TIMES[:3])))
-    np.testing.assert_allclose(
-        jax.jit(jax.vmap(forward))(ks), jax.jit(jax.vmap(reverse))(ks), rtol=1e-8
-    )
+        grad = jax.grad(partial(final, **options))
+        mapped = jax.jit(jax.vmap(grad))(ps)
+        np.testing.assert_allclose(mapped, jax.jit(partial(jax.lax.map, grad))(ps), rtol=1e-10)
+    forward = jax.jit(jax.vmap(jax.jacfwd(final)))(ps)
+    np.testing.assert_allclose(forward, jax.jit(jax.vmap(jax.grad(final)))(ps), rtol=1e-8)
 
 
 @pytest.mark.parametrize("integrator", ["rodas5p", "rodas4", "rosenbrock23"])

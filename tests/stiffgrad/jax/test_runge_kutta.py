@@ -1,5 +1,7 @@
 """The Runge-Kutta methods: order, stability, dense output, error estimate, derivatives."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -129,7 +131,7 @@ def test_strongly_damped_derivatives_keep_their_digits(name):
     ("name", "engine"),
     [
         *((name, "scalar") for name in RUNGE_KUTTA),
-        ("kvaerno5", "array"),
+        ("tr-bdf2", "array"),
         ("radau3", "array"),
         ("radau3", "inline"),
     ],
@@ -176,9 +178,8 @@ def test_dense_output_and_the_array_engine_through_solve():
         {"integrator": "radau5", "observe": "dense"},
         {"integrator": "tsit5", "observe": "dense"},
     ):
-        np.testing.assert_allclose(
-            jax.grad(final)(p, **options), expected, rtol=1e-5, atol=1e-6, err_msg=str(options)
-        )
+        found = jax.jit(jax.grad(partial(final, **options)))(p)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6, err_msg=str(options))
 
 
 @pytest.mark.parametrize("name", ["kvaerno5", "radau3"])
