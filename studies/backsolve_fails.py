@@ -22,7 +22,7 @@ from studies._mechanism import (
     y2_back,
     y2_in_small_steps,
 )
-from studies._methods import solver
+from studies._methods import quickly, solver
 from studies._study import DataFrame, Figure
 from suite.cases import Case
 from suite.statuses import STATUSES, WRONG
@@ -35,12 +35,6 @@ WORKING = ("interpolating", "discrete", "forward-discrete", "quadrature", "gauss
 # atol as multiples of rtol: the paper's, and the problem's own.
 EQUAL, SMALL = 1.0, 1e-5
 QUICK_SECONDS, FULL_SECONDS = 5.0, 30.0
-# Quickly, of frameworks that compile for seconds or have many integrators alike.
-QUICK_INTEGRATOR = {
-    "stiffgrad-jax": "rodas5p",
-    "diffrax": "kvaerno5",
-    "torchdiffeq": "scipy-bdf",
-}
 NOT_TRIED = "–"
 WAYS_BACK = (1e-6, 1e-8, 1e-10, 1e-12)
 # "At least three decimal places", of p dL/dp, whose entries are between 1 and 4.
@@ -82,10 +76,7 @@ def _backsolves(rtols: tuple[float, ...], quick: bool) -> list[Row]:
 
 
 def _left_out(method: Method) -> bool:
-    return (
-        not method.implicit
-        or QUICK_INTEGRATOR.get(method.framework, method.integrator) != method.integrator
-    )
+    return not (method.implicit and quickly(method))
 
 
 def _resets(rtols: tuple[float, ...]) -> list[Row]:
