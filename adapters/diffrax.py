@@ -18,6 +18,7 @@ from adapters._interface import (
     Solver,
     SolverFailure,
     Strategy,
+    Unsupported,
 )
 from adapters._jax_common import Program, host, on_device, prepare
 from problems import Problem
@@ -69,7 +70,7 @@ def _method(name: str, strategy: Strategy, variant: str, adjoint: str) -> Method
         integrator=name,
         strategy=strategy,
         variant=variant,
-        requires=("diffrax>=0.7", "jax>=0.5"),
+        requires=("diffrax>=0.5", "jax>=0.4.30"),
         implicit=integrator.implicit,
         devices=("cpu", "gpu"),
         notes=f"{adjoint}; {gains}, max_steps={MAX_STEPS}",
@@ -105,6 +106,8 @@ def _adjoint(method: Method) -> Any:
         case "discrete", "direct":
             return diffrax.DirectAdjoint()
         case "forward-discrete", "":
+            if not hasattr(diffrax, "ForwardMode"):
+                raise Unsupported(f"diffrax {diffrax.__version__} has no ForwardMode; 0.6.1 has")
             return diffrax.ForwardMode()
         case "backsolve", "":
             # Otherwise a truncated backward solve passes as a finite gradient.
@@ -203,7 +206,8 @@ def _forward_program(rhs: Callable[..., Any], name: str) -> Program:
     import diffrax
 
     # Without an adjoint to serve, the plain while loop, which is what ForwardMode runs.
-    solve = partial(_solve, rhs, INTEGRATORS[name], diffrax.ForwardMode())
+    plain = getattr(diffrax, "ForwardMode", diffrax.RecursiveCheckpointAdjoint)
+    solve = partial(_solve, rhs, INTEGRATORS[name], plain())
     return Program(_without_callbacks(solve))
 
 

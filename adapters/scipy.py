@@ -9,7 +9,7 @@ Everything is Python-bound: compare its errors and counters rather than its time
 from adapters._interface import Method, Solver, Strategy
 from problems import Problem
 
-SCIPY = ("scipy>=1.14",)
+SCIPY = ("scipy>=1.11",)
 DIFFERENCES = (*SCIPY, "numdifftools>=0.9.41")
 INTEGRATORS = ("bdf", "radau", "lsoda")
 NOTES: dict[Strategy, str] = {

@@ -38,7 +38,7 @@ DOPRI5 = Method(
     framework="torchdiffeq",
     integrator="dopri5",
     strategy="discrete",
-    requires=("torchdiffeq>=0.2.5", "torch>=2.5"),
+    requires=("torchdiffeq>=0.2.3", "torch>=2.5"),
     implicit=False,
     devices=("cpu", "gpu"),
     notes="torchdiffeq's defaults; explicit: on stiff problems stability bounds the step",
@@ -54,7 +54,7 @@ ADAMS = replace(
 SCIPY = replace(
     DOPRI5,
     strategy="backsolve",
-    requires=(*DOPRI5.requires, "scipy>=1.14"),
+    requires=(*DOPRI5.requires, "scipy>=1.11"),
     implicit=True,
     devices=("cpu",),
     notes="scipy_solver; Jacobians by differences, torchdiffeq passing none",

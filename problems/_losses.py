@@ -24,12 +24,18 @@ class Loss(Protocol):
 
 def like(values: Any, array: Any, xp: Any) -> Any:
     """`values` as an array of the namespace `xp` with the dtype and device of `array`."""
-    if xp is np:
-        return np.asarray(values, dtype=array.dtype)
-    device = getattr(array, "device", None)
     # a copy, because PyTorch warns of read-only arrays, which a problem's are
-    values = np.array(values)
-    return xp.asarray(values, dtype=array.dtype, device=None if callable(device) else device)
+    return beside(np.array(values), array, xp, dtype=array.dtype)
+
+
+def beside(values: NDArray[Any], array: Any, xp: Any, **dtype: Any) -> Any:
+    """`values` as an array of the namespace `xp` on the device of `array`."""
+    if xp is np:
+        return np.asarray(values, **dtype)
+    device = getattr(array, "device", None)
+    # a traced array of JAX before 0.4.31 has a method of that name, and asarray() no such argument
+    place = {} if device is None or callable(device) else {"device": device}
+    return xp.asarray(values, **dtype, **place)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from problems._losses import like
+from problems._losses import beside, like
 
 Array = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ class MassAction:
         with_one = xp.concat([y, like(np.ones(1), y, xp)])
         product = p
         for indices in self.factors:
-            product = product * xp.take(with_one, _index(indices, y, xp), axis=0)
+            product = product * xp.take(with_one, beside(indices, y, xp), axis=0)
         return like(self.stoichiometry, y, xp) @ product
 
     @cached_property
@@ -98,10 +98,3 @@ class MassAction:
         for value in values[1:]:
             product = product * value
         return self.stoichiometry * product
-
-
-def _index(indices: NDArray[np.int64], array: Any, xp: Any) -> Any:
-    if xp is np:
-        return indices
-    device = getattr(array, "device", None)
-    return xp.asarray(indices, device=None if callable(device) else device)
