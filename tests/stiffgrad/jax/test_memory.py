@@ -13,6 +13,11 @@ LANES = 3
 ROW = 8 * (3 + 3)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quickly_compiled():
+    """Not here: the compiler's own decisions are tested as users have them."""
+
+
 def temporary_bytes(max_steps, lanes, **options):
     def loss(k):
         found = solve(cases.rober, cases.ROBER_Y0, TIMES, k, max_steps=max_steps, **options)
