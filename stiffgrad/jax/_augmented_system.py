@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
+from jax import lax
 from jax.scipy.linalg import lu_factor, lu_solve
 
 from stiffgrad.jax._adjoint_system import AdjointSystem, Along
@@ -24,16 +25,19 @@ class AugmentedSystem:
 
     Args:
         adjoint: the equation of lambda.
+        size: for how many of the parameters.
+        first: the index of the first of them.
     """
 
     engine = "array"
     timed = True
 
-    def __init__(self, adjoint: AdjointSystem) -> None:
+    def __init__(self, adjoint: AdjointSystem, size: int, first: jax.Array) -> None:
         self.adjoint = adjoint
-        self.n, self.m, self.dtype = adjoint.n + adjoint.m, adjoint.m, adjoint.dtype
+        self._size, self._first = size, first
+        self.n, self.m, self.dtype = adjoint.n + size, adjoint.m, adjoint.dtype
         mass = np.eye(adjoint.n) if adjoint.mass is None else adjoint.mass
-        self._mass = scipy.linalg.block_diag(mass, np.eye(adjoint.m))
+        self._mass = scipy.linalg.block_diag(mass, np.eye(size))
         self.mass = None if adjoint.mass is None else self._mass
 
     def rolled(self, y: jax.Array) -> bool:
@@ -44,15 +48,22 @@ class AugmentedSystem:
         return loop
 
     def rhs(self, t: jax.Array, y: jax.Array, p: Along) -> jax.Array:
-        return jnp.concatenate(self.adjoint.pulled(t, y[: self.adjoint.n], p))
+        return self._own(self.adjoint.pulled(t, y[: self.adjoint.n], p))
+
+    def _own(self, both: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return jnp.concatenate([both[0], self.chosen(both[1])])
+
+    def chosen(self, of_all: jax.Array) -> jax.Array:
+        """Of a vector with a number for every parameter, the part for its own."""
+        return lax.dynamic_slice_in_dim(of_all, self._first, self._size)
 
     def linearise(self, t: jax.Array, y: jax.Array, p: Along) -> tuple[jax.Array, jax.Array]:
         n = self.adjoint.n
         _, moved = self.adjoint.linearise_both(t, y[:n], p)
-        columns = jax.vmap(lambda v: jnp.concatenate(self.adjoint.pulled(t, v, p)))
+        columns = jax.vmap(lambda v: self._own(self.adjoint.pulled(t, v, p)))
         unit = jnp.eye(n, dtype=self.dtype)
         jacobian = jnp.zeros((self.n, self.n), self.dtype).at[:, :n].set(columns(unit).T)
-        return jacobian, jnp.concatenate(moved)
+        return jacobian, self._own(moved)
 
     def factor(self, jacobian: jax.Array, shift: jax.Array) -> Any:
         return lu_factor(shift * jnp.asarray(self._mass, self.dtype) - jacobian)

@@ -17,10 +17,10 @@ from stiffgrad.jax._integrators import INTEGRATORS
 from stiffgrad.jax._method import Method
 from stiffgrad.jax._solver import Derivative, Pulled, Pushed, Solver
 from stiffgrad.jax._types import ArgumentError
-from stiffgrad.jax.strategies import FORWARD, REVERSE
+from stiffgrad.jax.strategies import CHUNKED, FORWARD, REVERSE
 from stiffgrad.jax.strategies.checkpointed import Checkpointed, store_all_bytes
 
-STRATEGIES = (*REVERSE, *FORWARD)
+STRATEGIES = (*REVERSE, *CHUNKED, *FORWARD)
 OBSERVATIONS = ("step", "dense")
 _MOST_SOLVERS_KEPT = 128
 _solvers: OrderedDict[Hashable, tuple[Solver, str]] = OrderedDict()
@@ -160,13 +160,16 @@ def _derivative(plan: Plan, options: Options) -> Derivative:
     adjoint, limit = options.adjoint, options.memory_limit
     if limit is not None and adjoint != "discrete":
         raise ArgumentError(f'memory_limit goes with adjoint="discrete", not with {adjoint!r}')
-    if options.chunk is not None and adjoint not in FORWARD:
+    if options.chunk is not None and adjoint in REVERSE:
         raise ArgumentError(
-            f"chunk goes with {' and '.join(map(repr, FORWARD))}; {adjoint!r} takes all parameters "
-            "in one pass"
+            f"adjoint={adjoint!r} takes no chunk: it has the terms of all parameters by one "
+            "vector-Jacobian product, which every chunk would compute again to save nothing. Leave "
+            f"chunk out, or ask for {' or '.join(map(repr, (*FORWARD, *CHUNKED)))}"
         )
     if adjoint in FORWARD:
         return Pushed(FORWARD[adjoint](plan, options.chunk))
+    if adjoint in CHUNKED:
+        return Pulled(CHUNKED[adjoint](plan, options.chunk))
     if limit is not None and store_all_bytes(plan) > limit:
         return Pulled(Checkpointed(plan, limit))
     return Pulled(REVERSE[adjoint](plan))

@@ -60,8 +60,9 @@ def solve(
             `8 (n + 3) max_steps` bytes.
         memory_limit: bytes for that record with "discrete"; where they do not suffice, some steps
             are kept and the others taken again.
-        chunk: how many tangents "forward" and "forward-discrete" carry at once; in several passes
-            the rest, to save memory.
+        chunk: how many tangents "forward" and "forward-discrete" carry at once, one pass after the
+            other, to save memory; how many parameters "interpolating", "backsolve" and
+            "backsolve-checkpointed" have in their implicit system, in passes side by side.
         observe: "step" ends a step on every time; "dense" reads the states off the steps'
             polynomials, for many times. The gradient is that of what is returned.
         mass: M of `M y' = rhs(t, y, p)`, a constant matrix (n, n) in the order of y0's leaves; may

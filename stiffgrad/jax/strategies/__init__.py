@@ -65,6 +65,9 @@ REVERSE: dict[str, Callable[[Plan], Reverse]] = {
     "gauss": Gauss,
     "quadrature": Quadrature,
     "imex": Imex,
+}
+#: Those that take the parameters in chunks, if asked to.
+CHUNKED: dict[str, Callable[[Plan, int | None], Reverse]] = {
     "interpolating": Interpolating,
     "backsolve": Backsolve,
     "backsolve-checkpointed": BacksolveCheckpointed,

@@ -28,6 +28,7 @@ from jax import lax
 
 from stiffgrad.jax import _control, _engine
 from stiffgrad.jax._adjoint import Adjoint, Solved, units_of_parameters
+from stiffgrad.jax._chunks import by_chunks, chunk_size
 from stiffgrad.jax._continuous import NoTally, no_push
 from stiffgrad.jax._flatten import Traced
 from stiffgrad.jax._forward import Inputs, Outcome, Plan, Record, blank_rows, solve_forward
@@ -43,6 +44,10 @@ _FARTHEST = 0.1
 class Backsolve:
     """The strategy; see :class:`stiffgrad.jax.strategies.Reverse`.
 
+    Args:
+        plan: the forward pass.
+        chunk: parameters to a pass, each with steps of its own; None for all in one.
+
     Raises:
         ArgumentError: with a singular mass matrix.
     """
@@ -51,7 +56,7 @@ class Backsolve:
     name = "backsolve"
     resets = False
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, chunk: int | None = None) -> None:
         self.plan = plan
         base = plan.method.system
         if base.mass is not None and np.linalg.matrix_rank(base.mass) < base.n:
@@ -59,10 +64,12 @@ class Backsolve:
                 f"adjoint={self.name!r} does not take a singular mass matrix: algebraic states "
                 'cannot be integrated back; ask for adjoint="gauss" or "discrete"'
             )
-        wanted = "array" if base.engine == "array" else "auto"
-        system, _ = _engine.choose(reversed_in_time(base.traced), wanted)
-        walk = Plan(plan.method.on(system), plan.max_steps, plan.steps)
-        self._adjoint = Adjoint(_Reversed(base, system, self.resets), walk, NoTally())
+        self._size = chunk_size(base.m, chunk)
+        # Passes side by side differ in the parameters that they pick: arrays can.
+        arrays = base.engine == "array" or self._size < base.m
+        traced = reversed_in_time(base.traced, self._size)
+        self._system, _ = _engine.choose(traced, "array" if arrays else "auto")
+        self._walk = Plan(plan.method.on(self._system), plan.max_steps, plan.steps)
 
     def blank(self, inputs: Inputs) -> jax.Array:
         return blank_rows(self.plan, inputs.y0, keep=False)
@@ -75,9 +82,15 @@ class Backsolve:
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         mass, n = self.plan.method.system.mass, len(inputs.y0)
         jumps = ys_bar if mass is None else ys_bar @ jnp.asarray(np.linalg.inv(mass), ys_bar.dtype)
-        end = self._adjoint.solve(inputs, outcome, record, jumps)
-        dual = self.plan.method.system.apply_mass_transposed(end.state[n : 2 * n])
-        return dual + ys_bar[0], end.state[2 * n :], end.status
+
+        def one(first: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+            equation = _Reversed(n, self._system, self.resets, self._size, first)
+            adjoint = Adjoint(equation, self._walk, NoTally())
+            end = adjoint.solve(inputs, outcome, record, jumps)
+            dual = self.plan.method.system.apply_mass_transposed(end.state[n : 2 * n])
+            return dual + ys_bar[0], end.state[2 * n :], end.status
+
+        return by_chunks(one, len(inputs.p), self._size)
 
     def push(self, inputs: Inputs, y0_dot: jax.Array, p_dot: jax.Array) -> jax.Array:
         return no_push(self.name)
@@ -90,10 +103,11 @@ class BacksolveCheckpointed(Backsolve):
     resets = True
 
 
-def reversed_in_time(traced: Traced) -> Traced:
-    """The states, lambda and the parameter integral against time.
+def reversed_in_time(traced: Traced, size: int) -> Traced:
+    """The states, lambda and the integral of `size` parameters against time.
 
-    Its own time is counted back from a time that is one more parameter, the last.
+    Its own time is counted back from a time that is one more parameter. Another, the last, is the
+    index of the first of those parameters, where they are not all.
     """
     _, y_aval, p_aval = traced.rhs.in_avals
     n, m, dtype = y_aval.shape[0], p_aval.shape[0], y_aval.dtype
@@ -101,13 +115,17 @@ def reversed_in_time(traced: Traced) -> Traced:
     def rhs(s: jax.Array, z: jax.Array, known: jax.Array) -> tuple[jax.Array]:
         p, origin = known[:m], known[m]
         slope, pulled = _slope_and_pulled(traced, origin - s, z[:n], p, z[n : 2 * n])
+        if size < m:
+            first = known[m + 1].astype(jnp.int32)
+            chosen = lax.dynamic_slice_in_dim(pulled, n + first, size)
+            pulled = jnp.concatenate([pulled[:n], chosen])
         return (jnp.concatenate([-slope, pulled]),)
 
-    shapes = ((), (2 * n + m,), (m + 1,))
+    shapes = ((), (2 * n + size,), (m + 2,))
     closed = jax.make_jaxpr(rhs)(*(jax.ShapeDtypeStruct(shape, dtype) for shape in shapes))
     mass = traced.mass
     if mass is not None:
-        mass = scipy.linalg.block_diag(mass, mass.T, np.eye(m))
+        mass = scipy.linalg.block_diag(mass, mass.T, np.eye(size))
     return Traced(closed, mass=mass)
 
 
@@ -125,9 +143,10 @@ def _slope_and_pulled(
 class _Reversed:
     """The equation; see :class:`stiffgrad.jax._adjoint.Equation`."""
 
-    def __init__(self, base: System, system: System, resets: bool) -> None:
-        self._n = base.n
+    def __init__(self, n: int, system: System, resets: bool, size: int, first: jax.Array) -> None:
+        self._n = n
         self._resets = resets
+        self._size, self._first = size, first
         self.system = system
 
     def sizes(self, solved: Solved) -> jax.Array:
@@ -135,11 +154,13 @@ class _Reversed:
 
     def units(self, solved: Solved, units_of_y: jax.Array) -> jax.Array:
         own = jnp.zeros_like(units_of_y)
-        return jnp.concatenate([own, units_of_y, units_of_parameters(solved.inputs.p)])
+        of_all = units_of_parameters(solved.inputs.p)
+        chosen = lax.dynamic_slice_in_dim(of_all, self._first, self._size)
+        return jnp.concatenate([own, units_of_y, chosen])
 
     def start(self, solved: Solved) -> jax.Array:
         last = row(solved.ys, len(solved.ys) - 1)
-        return jnp.concatenate([last, jnp.zeros_like(last), jnp.zeros_like(solved.inputs.p)])
+        return jnp.concatenate([last, jnp.zeros(self._n + self._size, last.dtype)])
 
     def jump(self, solved: Solved, position: jax.Array, state: jax.Array) -> tuple[jax.Array, None]:
         n, total = self._n, self.system.n
@@ -155,7 +176,8 @@ class _Reversed:
 
     def coefficients(self, solved: Solved, position: jax.Array, number: jax.Array) -> jax.Array:
         origin = row(solved.inputs.times, position)
-        return jnp.concatenate([solved.inputs.p, origin[None]])
+        first = self._first.astype(origin.dtype)
+        return jnp.concatenate([solved.inputs.p, jnp.stack([origin, first])])
 
     def tolerance(self, solved: Solved, small: jax.Array, units: jax.Array) -> jax.Array:
         of_rest = small / lax.slice_in_dim(units, self._n, self.system.n)

@@ -211,7 +211,7 @@ def test_second_derivatives_are_refused():
         ({"steps": 0}, "steps must be a positive integer"),
         ({"memory_limit": 100}, "memory_limit=100 bytes is too little"),
         ({"memory_limit": 10**6, "adjoint": "forward"}, "memory_limit goes with"),
-        ({"chunk": 2}, "chunk goes with"),
+        ({"chunk": 2}, "takes no chunk"),
         ({"adjoint": "forward", "steps": 3}, "forward-discrete"),
         ({"observe": "densely"}, "'dense'"),
     ],
