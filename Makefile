@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv bench test asv lint
+.PHONY: venv bench test asv asv-versions lint
 
 venv: $(STAMP)
 
@@ -21,6 +21,9 @@ test: venv
 
 asv: venv
 	$(BIN)/python -m suite.history save --tier $(or $(TIER),smoke)
+
+asv-versions: venv
+	$(BIN)/python -m suite.history save --tier $(or $(TIER),smoke) --stack all
 
 lint: venv
 	$(BIN)/ruff format --check .

@@ -14,6 +14,7 @@ class Gradients(_case.Gradients):
             "jax/dopri5/backsolve",
             "scipy/bdf/finite-difference",
             "scipy/radau/quadrature",
+            "stiffgrad-jax/rodas5p/discrete",
             "torchdiffeq/dopri5/discrete",
             "torchdiffeq/scipy-bdf/backsolve",
         ],

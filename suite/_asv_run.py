@@ -18,8 +18,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from suite import records
+from suite._sides import pins, stack_python, stacks
 from suite.cli import CannotProceed
-from suite.machine import RESULTS, ROOT, machine
+from suite.machine import RESULTS, ROOT, STACK_VARIABLE, machine
 
 FOLDER = RESULTS / "asv"
 CACHE = ROOT / ".cache" / "asv"
@@ -41,10 +42,17 @@ class Saved:
 
 
 class Run:
-    """A tier, measured by asv at the commit `head`; all that asv itself writes is in `scratch`."""
+    """A tier, measured by asv at the commit `head`; all that asv itself writes is in `scratch`.
 
-    def __init__(self, tier: str, head: str, scratch: Path, console: Console) -> None:
-        self.tier, self.head, self.scratch, self.console = tier, head, scratch, console
+    `stack`: whose environment it is measured in; None for the present one.
+    """
+
+    def __init__(
+        self, tier: str, head: str, stack: str | None, scratch: Path, console: Console
+    ) -> None:
+        self.tier, self.head, self.stack = tier, head, stack
+        self.scratch, self.console = scratch, console
+        self.python = Path(sys.executable) if stack is None else stack_python(stack)
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S.%f")[:-3]
         self.records = records.RECORDS / f"{stamp}-asv-{tier}-{head[:8]}.jsonl"
         self.machine = str(machine()["name"])
@@ -63,7 +71,7 @@ class Run:
         if len(made) != 1 or not self.records.exists():
             raise CannotProceed(f"asv ended with exit code {code} and no results: {_last_words()}")
         self._check_tree()
-        path = _install(self.scratch / "results", made[0])
+        path = _install(self.scratch / "results", made[0], self.stack)
         return Saved(path, self.records, _failed(made[0]))
 
     def _configure(self) -> None:
@@ -91,12 +99,16 @@ class Run:
 
     def _measure(self) -> int:
         """Run asv, showing how many cases are measured; its exit code."""
-        command = [sys.executable, "-m", "suite._asv", str(self.scratch / "machines.json")]
+        command = [str(self.python), "-m", "suite._asv", str(self.scratch / "machines.json")]
         command += ["run", "--python=same", "--no-pull"]
         command += ["--config", str(self.scratch / "asv.conf.json"), "--machine", self.machine]
         command += ["--set-commit-hash", self.head, "--launch-method", "spawn", "--show-stderr"]
         command += ["--bench", rf"^{re.escape(self.tier)}\."]
         variables = {**environ, "STIFFGRAD_ASV_RECORDS": str(self.records)}
+        # a stack's environment holds its packages, not the project
+        variables["PYTHONPATH"] = str(ROOT)
+        if self.stack is not None:
+            variables[STACK_VARIABLE] = self.stack
         with (
             LOG.open("w") as log,
             subprocess.Popen(
@@ -181,9 +193,11 @@ def _failed(path: Path) -> tuple[str, ...]:
     )
 
 
-def _install(scratch: Path, made: Path) -> Path:
+def _install(scratch: Path, made: Path, stack: str | None) -> Path:
     """Put a result file, its machine's and the benchmarks' description into results/asv."""
     found = portable(json.loads(made.read_text()))
+    if stack is not None:
+        found |= {"env_name": stack, "requirements": pins(stacks()[stack])}
     target = FOLDER / made.parent.name / f"{found['commit_hash'][:8]}-{found['env_name']}.json"
     if target.exists():
         found = merged(json.loads(target.read_text()), found)

@@ -22,6 +22,7 @@ from rich.console import Console
 
 from problems import UnknownNameError, nearest
 from suite._asv_run import CACHE, FOLDER, LOG, Run, Saved
+from suite._sides import SideError, stacks
 from suite.cli import BAD_USAGE, CANNOT_PROCEED, CannotProceed
 from suite.machine import ROOT, commit
 from suite.records import Record
@@ -37,23 +38,52 @@ def _group() -> None:
 @app.command("save")
 def save_command(
     tier: Annotated[str, typer.Option(help="A module of benchmarks/.")] = "smoke",
+    stack: Annotated[
+        list[str] | None,
+        typer.Option(help="A lock file of stacks/ to measure with; repeatable; all: every one."),
+    ] = None,
 ) -> None:
     """Measure the commit that is checked out, and add it to results/asv."""
     console = Console()
-    saved = save(tier, console)
+    wanted: list[str | None] = [None]
+    if stack:
+        wanted = list(stacks()) if stack == ["all"] else [_known(name) for name in stack]
+    faults = [_save_one(tier, name, console) for name in wanted]
+    if any(faults):
+        raise CannotProceed("; ".join(filter(None, faults)))
+
+
+def _known(stack: str) -> str:
+    if stack not in stacks():
+        raise nearest("stack", stack, stacks())
+    return stack
+
+
+def _save_one(tier: str, stack: str | None, console: Console) -> str | None:
+    """Save and show; what went wrong, so that one stack does not end the others."""
+    if stack is not None:
+        console.print(f"stack {stack}")
+    try:
+        saved = save(tier, console, stack)
+    except (CannotProceed, SideError) as error:
+        return str(error)
     console.print(f"results: {saved.results}\nrecords: {saved.records}", soft_wrap=True)
-    if saved.failed:
-        raise CannotProceed(
-            f"no value, through a fault of the suite itself: {', '.join(saved.failed)}; "
-            f"asv's own report: {LOG}"
-        )
+    if not saved.failed:
+        return None
+    return (
+        f"no value, through a fault of the suite itself: {', '.join(saved.failed)}; "
+        f"asv's own report: {LOG}"
+    )
 
 
-def save(tier: str, console: Console) -> Saved:
+def save(tier: str, console: Console, stack: str | None = None) -> Saved:
     """Run a tier through asv and add what it gave to results/asv and results/records.
 
+    `stack`: a lock file of stacks/ whose environment to measure in; by default the present one.
+
     Raises UnknownNameError for an unknown tier; CannotProceed where the tree holds uncommitted
-    changes outside results/, changes while measuring, another save runs, or asv fails.
+    changes outside results/, changes while measuring, another save runs, or asv fails; SideError
+    where the stack cannot be installed as its lock file says.
     """
     tiers = [path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py")]
     if tier not in tiers:
@@ -67,7 +97,7 @@ def save(tier: str, console: Console) -> Saved:
             FileLock(CACHE / "save.lock", blocking=False),
             tempfile.TemporaryDirectory(dir=CACHE) as folder,
         ):
-            return Run(tier, head, Path(folder), console).save()
+            return Run(tier, head, stack, Path(folder), console).save()
     except Timeout as error:
         raise CannotProceed("another save is running, and would disturb the timings") from error
 
@@ -147,12 +177,12 @@ def explained(frame: Any, found: list[Record]) -> Any:
 
     `reason` is that of the figure where it is missing, else the case's own; null without a record.
     """
+    case = ("commit", "problem", "method", "rtol")
     by_case = {
-        (r["machine"]["name"], r["commit"], r["problem"], r["method"], r["rtol"]): r for r in found
+        (r["machine"]["name"], r.get("stack"), *(r[name] for name in case)): r for r in found
     }
-    keys = zip(
-        *(frame[name] for name in ("machine", "commit", "problem", "method", "rtol")), strict=True
-    )
+    stack = [None if name.startswith("existing") else name for name in frame["environment"]]
+    keys = zip(frame["machine"], stack, *(frame[name] for name in case), strict=True)
     cases = [by_case.get(key, {}) for key in keys]
     reasons = [
         case.get(f"{metric}_reason") or case.get("reason")

@@ -18,6 +18,8 @@ from adapters import Method
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 CALIBRATION_REPEATS = 5
+# Names the stack in whose environment a process measures, if it is one of stacks/.
+STACK_VARIABLE = "STIFFGRAD_STACK"
 
 # One thread while timing, whatever library does the arithmetic. XLA sizes its pool by NPROC, and
 # otherwise passes a solver's loop between threads, hundreds of times in one gradient.

@@ -37,7 +37,7 @@ FIELDS = (
     )
     + ("compile_seconds", "compile_cached", "peak_bytes", "steps", "steps_rejected")
     + ("rhs_evaluations", "jacobian_evaluations", "factorisations", "calibration_seconds")
-    + ("versions", "machine", "device", "commit", "clean", "date", "run", "run_cases")
+    + ("versions", "machine", "device", "stack", "commit", "clean", "date", "run", "run_cases")
 )
 
 

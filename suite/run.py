@@ -17,7 +17,7 @@ from adapters import available, get_method
 from problems import get_problem
 from suite import worker
 from suite.cases import Case
-from suite.machine import ONE_THREAD, ROOT, commit, machine, portable, versions
+from suite.machine import ONE_THREAD, ROOT, STACK_VARIABLE, commit, machine, portable, versions
 from suite.measure import Effort, Figures
 from suite.records import FIELDS, Record
 from suite.worker import read_figures
@@ -200,6 +200,7 @@ def describe(case: Case, run: str, run_cases: int) -> Record:
         "versions": versions(method),
         "machine": machine(),
         "device": "cpu",
+        "stack": os.environ.get(STACK_VARIABLE),
         "commit": head,
         "clean": clean,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,23 @@ def call(repository, *command):
     )
 
 
-def save(repository, tier="tiny"):
-    return call(repository, sys.executable, "-m", "suite.history", "save", "--tier", tier)
+def save(repository, tier="tiny", *more):
+    return call(repository, sys.executable, "-m", "suite.history", "save", "--tier", tier, *more)
+
+
+STACKED = """
+from benchmarks import _case
+
+
+class One:
+    version = "1"
+    timeout = 120.0
+    param_names = ("problem", "method", "rtol")
+    params = (["linear:1"], ["faulty/exact/discrete-right"], [1e-6])
+
+    def track_gradient_error(self, problem, method, rtol):
+        return _case.figure(_case.record("smoke", problem, method, rtol, 1), "gradient_error")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +96,9 @@ def repository(tmp_path_factory):
     faulty = Path(__file__).parent / "extra_adapters" / "faulty.py"
     shutil.copy(faulty, path / "adapters")
     (path / "benchmarks" / "tiny.py").write_text(TINY)
+    (path / "benchmarks" / "stacked.py").write_text(STACKED)
+    (path / "stacks").mkdir()
+    (path / "stacks" / "present.txt").write_text(f"numpy=={metadata.version('numpy')}\n")
     who = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
     for words in (("init", "-q", "-b", "main"), ("add", "-A"), (*who, "commit", "-qm", "All")):
         assert call(path, "git", *words).returncode == 0
@@ -202,7 +221,7 @@ def test_an_unknown_tier_is_bad_usage(repository):
 
 
 def test_results_of_code_that_changed_meanwhile_are_not_kept(tmp_path):
-    run = Run("smoke", "a" * 40, tmp_path, Console())
+    run = Run("smoke", "a" * 40, None, tmp_path, Console())
     run.records = tmp_path / "records.jsonl"
     for clean, head in ((False, "a" * 40), (True, "b" * 40)):
         with run.records.open("w") as file:
@@ -238,3 +257,26 @@ def test_an_entirely_failed_benchmark_is_one_failed_row_a_case(tmp_path):
     assert frame["param1"].tolist() == ["a", "<object>"]
     assert frame["status"].tolist() == ["failed", "failed"]
     assert all(map(math.isnan, frame["value"]))
+
+
+def test_a_stack_is_measured_under_its_name_and_with_its_versions(repository, saved):
+    environments = repository / ".cache" / "stacks"
+    environments.mkdir(parents=True)
+    # as if installed: what is there has the version that the lock file asks for
+    (environments / "present").symlink_to(sys.prefix)
+    done = save(repository, "stacked", "--stack", "present")
+    assert done.returncode == 0, done.stderr
+    (path,) = (repository / "results" / "asv").glob("*/*-present.json")
+    assert json.loads(path.read_text())["requirements"] == {"numpy": metadata.version("numpy")}
+    (path,) = (repository / "results" / "records").glob("*-asv-stacked-*.jsonl")
+    (record,) = records.read(path)
+    assert (record["status"], record["stack"]) == ("ok", "present")
+    frame = load(repository / "results" / "asv")
+    told = explained(frame[frame["environment"] == "present"], [record])
+    assert set(told["outcome"]) == {"ok"}
+
+
+def test_an_unknown_stack_is_bad_usage(repository):
+    done = save(repository, "stacked", "--stack", "presnt")
+    assert done.returncode == 2
+    assert done.stderr.startswith("stiffgrad: unknown stack 'presnt'; nearest known: present")
