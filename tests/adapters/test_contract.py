@@ -74,14 +74,7 @@ def outcome(problem, method, solver, rtol):
     return judge_gradient(case, problem, gradient, None)["status"], gradient
 
 
-# A method's tests run in one process, for which its programs are compiled once.
-every_method = pytest.mark.parametrize(
-    "method",
-    [
-        pytest.param(m, id=name, marks=pytest.mark.xdist_group(name))
-        for name, m in methods().items()
-    ],
-)
+every_method = pytest.mark.parametrize("method", methods().values(), ids=list(methods()))
 stiff_methods = pytest.mark.parametrize(
     "method",
     [m for m in methods().values() if m.implicit and m.adaptive and m.variant != "direct"],

@@ -14,8 +14,6 @@ from stiffgrad.jax import ArgumentError, SolveError, Status, _rules, solve
 from stiffgrad.jax.strategies import quadrature
 from tests.stiffgrad.jax import cases
 
-# One process for the file: what several tests compare with is compiled once.
-pytestmark = pytest.mark.xdist_group("continuous")
 ALONG = ("gauss", "imex", "quadrature", "interpolating")
 BACK = ("backsolve", "backsolve-checkpointed")
 P = jnp.array([3.0, 1.2, 0.7])

@@ -7,8 +7,6 @@ import pytest
 
 from stiffgrad.jax import ArgumentError, solve
 
-# One process for the file: what several tests compare with is compiled once.
-pytestmark = pytest.mark.xdist_group("given")
 TIMES = jnp.array([0.0, 0.4, 1.0])
 Y0 = {"a": jnp.array([1.0, 0.2]), "b": jnp.asarray(-0.5)}
 P = {"k": jnp.array([3.0, 40.0]), "c": jnp.asarray(0.7)}

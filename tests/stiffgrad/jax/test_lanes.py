@@ -8,8 +8,6 @@ import pytest
 from stiffgrad.jax import Status, _lanes, solve
 from tests.stiffgrad.jax import cases
 
-# One process for the file: what several tests compare with is compiled once.
-pytestmark = pytest.mark.xdist_group("lanes")
 TIMES = jnp.asarray(cases.ROBER_TIMES[::10])
 RATES = jnp.asarray(cases.ROBER_K * np.exp(0.5 * np.random.default_rng(1).normal(size=(5, 3))))
 

@@ -12,8 +12,6 @@ from stiffgrad.jax._flatten import Traced
 from stiffgrad.jax._integrators import INTEGRATORS
 from tests.stiffgrad.jax import cases
 
-# One process for the file: what several tests compare with is compiled once.
-pytestmark = pytest.mark.xdist_group("modes")
 TIMES = cases.ROBER_TIMES[::10]
 P = jnp.array([50.0, 2.0, 3.0])
 T = jnp.linspace(0.0, 2.0, 9)
