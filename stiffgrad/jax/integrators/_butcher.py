@@ -85,10 +85,8 @@ def hermite(b: np.ndarray) -> np.ndarray:
     return np.array([first, 3 * b - 2 * first - last, first + last - 2 * b])
 
 
-def continuous_extension(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, order: int, slopes: bool = False
-) -> np.ndarray:
-    """The smallest weights of degree `order` that make a dense output of that order, at most 4.
+def continuous_extension(a: np.ndarray, b: np.ndarray, c: np.ndarray, order: int) -> np.ndarray:
+    """The smallest weights of degree `order` that make a dense output of that order, at most 3.
 
     They satisfy the order conditions `b(theta)^T phi = theta^q / gamma` of every rooted tree of q
     nodes up to the order (Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I,
@@ -97,7 +95,6 @@ def continuous_extension(
     Args:
         a, b, c: of the method.
         order: of the dense output.
-        slopes: whether its slopes at the ends of the step are those of the first and last stage.
 
     Raises:
         ValueError: if there are none.
@@ -116,9 +113,6 @@ def continuous_extension(
                 demand(np.eye(order)[k], phi, 1 / density if q == k + 1 else 0.0)
     for i, unit in enumerate(np.eye(s)):
         demand(np.ones(order), unit, b[i])
-        if slopes:
-            demand(np.eye(order)[0], unit, float(i == 0))
-            demand(np.arange(1.0, order + 1), unit, float(i == s - 1))
     matrix, wanted = np.array(conditions), np.array(values)
     found = np.linalg.lstsq(matrix, wanted, rcond=1e-10)[0]
     if np.abs(matrix @ found - wanted).max() > 1e-12:
@@ -127,17 +121,12 @@ def continuous_extension(
 
 
 def _trees(a: np.ndarray, c: np.ndarray) -> list[tuple[int, np.ndarray, float]]:
-    """Nodes, elementary weights by stage and densities of the rooted trees of up to 4 nodes."""
-    ac = a @ c
+    """Nodes, elementary weights by stage and densities of the rooted trees of up to 3 nodes."""
     return [
         (1, np.ones_like(c), 1.0),
         (2, c, 2.0),
         (3, c**2, 3.0),
-        (3, ac, 6.0),
-        (4, c**3, 4.0),
-        (4, c * ac, 8.0),
-        (4, a @ c**2, 12.0),
-        (4, a @ ac, 24.0),
+        (3, a @ c, 6.0),
     ]
 
 

@@ -3,7 +3,7 @@
 Both solutions of the pair are stiffly accurate, so that its error estimate needs no filter.
 """
 
-from stiffgrad.jax.integrators._butcher import Butcher, continuous_extension, triangle
+from stiffgrad.jax.integrators._butcher import Butcher, hermite, triangle
 
 _GAMMA = 0.26
 _A = triangle(
@@ -41,5 +41,7 @@ TABLEAU = Butcher(
     c=_C,
     error=_A[-1] - _A[-2],
     error_order=4,
-    dense=continuous_extension(_A, _A[-1], _C, 4, slopes=True),
+    # One of order 4 on these stages is 30 times less accurate where the problem is stiff (ROBER at
+    # rtol 1e-8): the inner ones are right to order 2 alone.
+    dense=hermite(_A[-1]),
 )
