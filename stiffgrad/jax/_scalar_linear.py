@@ -134,7 +134,9 @@ class ScalarLinear:
         found = jnp.concatenate([program(**given, x=x, b=b) for program in self._residual])
         pairs = found.reshape(self._n, 2, *found.shape[1:])
         residual, size = (lax.index_in_dim(pairs, k, axis=1, keepdims=False) for k in (0, 1))
-        return jnp.max(jnp.abs(residual) / jnp.where(size == 0, 1, size), axis=0)
+        # Of terms smaller than that, underflow takes the digits that a residual is judged by.
+        smallest = float(jnp.finfo(x.dtype).tiny) / float(jnp.finfo(x.dtype).eps)
+        return jnp.max(jnp.abs(residual) / jnp.maximum(size, smallest), axis=0)
 
 
 def _absolute(graph: Graph, node: int) -> int:
