@@ -1,4 +1,4 @@
-"""The command line: list, run, show, compare, gate, reference, study.
+"""The command line: list, run, show, compare, gate, reference, study, report.
 
 Heavy imports happen inside the commands, so that help and listing answer at once.
 """
@@ -192,6 +192,26 @@ def study(
         else:
             _command.run(name, quick, out, _console())
     except StudyError as error:
+        raise CannotProceed(str(error)) from error
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option(help="Folder for index.html, tables/ and figures/.")] = Path(
+        "build/report"
+    ),
+    records: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RUN", help="A recorded run or its file; repeatable. Default: all."),
+    ] = None,
+) -> None:
+    """One HTML page that needs no network, and every table and figure as a file."""
+    # the report builds on the suite, as the studies do
+    from report import ReportError, _command
+
+    try:
+        _command.run(out, records or [], _console())
+    except ReportError as error:
         raise CannotProceed(str(error)) from error
 
 
