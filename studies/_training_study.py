@@ -50,9 +50,9 @@ def run(marks: Marks, quick: bool) -> DataFrame:
 def _plan(marks: Marks, quick: bool) -> list[tuple[str, tuple[int, ...], int]]:
     """(recipe, seeds, epochs); a recipe has a seed once.
 
-    Seeds run one by one, so that each has its own times and none waits for the stiffest. Mapped over
-    five, the CPU time of an epoch and seed was 0.7 to 1.1 times that alone on ROBER and 1.2 to 1.6
-    times on POLLU: medians and minima of 800 epochs, on a busy machine.
+    Seeds run one by one, so that each has its own times and none waits for the stiffest. Mapped
+    over five, the CPU time of an epoch and seed was 0.7 to 1.1 times that alone on ROBER and 1.2
+    to 1.6 times on POLLU: medians and minima of 800 epochs, on a busy machine.
     """
     if quick:
         return [(PLAIN, SEEDS[:1], QUICK_EPOCHS), (BASELINE, SEEDS[:1], QUICK_EPOCHS)]
