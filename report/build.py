@@ -30,6 +30,7 @@ from report.table import Table
 from suite.machine import RESULTS, commit
 from suite.statuses import STATUSES
 
+GENERATOR = 'name="generator" content="stiffgrad report"'
 FILTERS = ("framework", "strategy", "family")
 
 
@@ -85,6 +86,7 @@ def build(out: Path, sources: Sources, progress: Callable[[str], None] = lambda 
     parts.append(_history(history, looks))
     if len(found) > 1:
         parts.append(Part("Platforms side by side", "platforms").add(listings.side_by_side(found)))
+    _clear(out)
     _write(parts, out, progress)
     progress("the page")
     studies = claims.load(sources.studies)
@@ -165,6 +167,17 @@ def _history(found: Any, looks: Looks) -> Part:
         part.text = f"What airspeed velocity has on record; {', '.join(numbers)}."
         part.add(*overtime.figures(found, looks))
     return part
+
+
+def _clear(out: Path) -> None:
+    """Remove the files of an earlier report, so that none is taken for this one's."""
+    page_file = out / "index.html"
+    if not page_file.exists() or GENERATOR not in page_file.read_text(errors="replace"):
+        return
+    kinds = [("tables", tables.KINDS), ("figures", figures.KINDS)]
+    for path in [path for name, _ in kinds for path in (out / name).rglob("*.*")]:
+        if path.suffix[1:] in dict(kinds)[path.relative_to(out).parts[0]]:
+            path.unlink()
 
 
 def _write(parts: list[Part], out: Path, progress: Callable[[str], None]) -> None:

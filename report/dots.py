@@ -14,6 +14,9 @@ from suite.display import milliseconds
 # Inches of a row, and of a letter of its name.
 ROW, LETTER = 0.17, 0.062
 MOST_LEFT = 2.4
+FEW_TICKS = 5
+# Where strategies do not matter, colours would say something that is not so.
+NEUTRAL = "#444444"
 
 
 def reversibility(platform: Platform, problem: str, looks: Looks) -> Figure | None:
@@ -25,7 +28,14 @@ def reversibility(platform: Platform, problem: str, looks: Looks) -> Figure | No
     if data.empty:
         return None
     panels = [
-        _panel(f"rtol {rtol:.0e}", rows, "relative error of y0, log scale", looks, "{:.1e}")
+        _panel(
+            f"rtol {rtol:.0e}",
+            rows,
+            "relative error of y0, log scale",
+            looks,
+            "{:.1e}",
+            color=NEUTRAL,
+        )
         for rtol, rows in sorted(data.groupby("rtol"), reverse=True)
     ]
     caption = "Solve forward, integrate the end state back, compare with y0; 1 is 100 % wrong."
@@ -93,18 +103,21 @@ def time_text(row: Any) -> str:
     return milliseconds(row["seconds"], row["bound"])
 
 
-def _panel(title: str, rows: pd.DataFrame, unit: str, looks: Looks, spec: str) -> Panel:
+def _panel(
+    title: str, rows: pd.DataFrame, unit: str, looks: Looks, spec: str, **override: Any
+) -> Panel:
+    """`override`: what all marks look like, whatever their method."""
     names = sorted(set(rows["row"]), reverse=True)
     left = 0.2 + LETTER * max(map(len, names))
 
     def draw(axes: Any, tags: Tags) -> None:
-        logarithmic(axes, "x")
+        logarithmic(axes, "x", ticks=FEW_TICKS)
         axes.set(xlabel=unit, ylim=(-0.7, len(names) - 0.3))
         axes.set_yticks(range(len(names)), [plain(name) for name in names], fontsize=7.5)
         for _, row in rows.iterrows():
             tip = f"{row['method']}\n{spec.format(row['x'])}"
             gid = tags.new(attributes(row), tip)
-            look = looks.curve(row) | {"linestyle": "", "markersize": 5, "alpha": 0.85}
+            look = looks.curve(row) | {"linestyle": "", "markersize": 5, "alpha": 0.85} | override
             axes.plot([row["x"]], [names.index(row["row"])], gid=gid, **look)
 
     return Panel(title, draw, height=ROW * max(len(names), 4), left=min(left, MOST_LEFT))

@@ -171,14 +171,14 @@ def data_limits(values: pd.Series) -> tuple[float, float]:
     return least / room, most * room
 
 
-def logarithmic(axes: Any, *names: str) -> None:
+def logarithmic(axes: Any, *names: str, ticks: int = MOST_TICKS) -> None:
     """Make the axes `x`, `y` logarithmic, with few labels, and those as plain text."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     for name in names:
         axes.set(**{f"{name}scale": "log"})
         axis = getattr(axes, f"{name}axis")
-        axis.set_major_locator(LogLocator(numticks=MOST_TICKS))
+        axis.set_major_locator(LogLocator(numticks=ticks))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
 

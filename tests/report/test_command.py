@@ -3,11 +3,16 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from report import ReportError, _command
+from report.build import build
+
+# one report for all, made once
+pytestmark = pytest.mark.xdist_group("report")
 
 STIFFGRAD = str(Path(sys.executable).parent / "stiffgrad")
 
@@ -42,3 +47,18 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch, tmp_path):
     monkeypatch.setitem(_command.NEEDED, "Nonsense", "no_such_module")
     with pytest.raises(ReportError, match=r"Nonsense not installed; pip install 'stiffgrad\[rep"):
         _command.run(tmp_path, [], None)
+
+
+def test_a_report_replaces_an_earlier_one_and_nothing_else(made, tmp_path, record, write_records):
+    out = tmp_path / "out"
+    (out / "tables").mkdir(parents=True)
+    mine = out / "tables" / "mine.csv"
+    mine.write_text("not the report's")
+    run = str(write_records([record()], tmp_path / "a.jsonl"))
+    other = str(write_records([record(problem="another")], tmp_path / "b.jsonl"))
+    sources = [replace(made.sources, runs=[name]) for name in (run, other)]
+    build(out, sources[0])
+    assert mine.exists(), "there was no report here yet"
+    build(out, sources[1])
+    names = {path.name for path in (out / "tables" / "box").iterdir()}
+    assert "another-ranking.csv" in names and "rober-ranking.csv" not in names
