@@ -17,7 +17,7 @@ bench: venv
 	$(BIN)/stiffgrad run --tier quick
 
 test: venv
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 asv: venv
 	$(BIN)/python -m suite.history save --tier $(or $(TIER),smoke)

@@ -21,7 +21,6 @@ from suite.run import Limits, Runner, run_cases  # noqa: E402
 
 from .cluster_items import die_of_thirteen, square  # noqa: E402
 
-pytestmark = pytest.mark.xdist_group("run")
 JOB = cluster.Job(Limits(60.0, 60.0, Effort(0.01, 0.5)), "a-run", 4)
 # of a record, what the same case must give anywhere
 LASTING = ("problem", "method", "rtol", "atol", "status", "loss", "gradient_p", "gradient_y0")

@@ -19,8 +19,6 @@ from suite.history import explained, load
 from suite.machine import ROOT, machine
 
 pytest.importorskip("asv")
-# one process for all that share the saved run, where tests are distributed by group
-pytestmark = pytest.mark.xdist_group("history")
 
 TINY = """
 from benchmarks import _case

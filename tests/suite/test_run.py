@@ -17,8 +17,6 @@ from suite.measure import Effort
 from suite.records import FIELDS
 from suite.run import Limits, Runner, run_cases
 
-# One process for the file: the runner is shared, and remembers what timed out.
-pytestmark = pytest.mark.xdist_group("run")
 LIMITS = Limits(timeout=6.0, risky_timeout=6.0, effort=Effort(0.01, 1.0), memory_bytes=4 * 2**30)
 
 
