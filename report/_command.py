@@ -10,6 +10,8 @@ from rich.markup import escape
 
 from report import ReportError
 
+# Megabytes that still open quickly on a telephone.
+LARGEST = 5.0
 # Distributions and the modules by which they are found.
 NEEDED = {
     "Jinja2": "jinja2",
@@ -37,3 +39,5 @@ def run(out: Path, names: Sequence[str], console: Console) -> None:
         raise ReportError(f"the report cannot be written: {error}") from error
     size, seconds = page.stat().st_size / 1e6, time.perf_counter() - start
     console.print(f"{page}: {size:.1f} MB, {seconds:.0f} s", highlight=False, soft_wrap=True)
+    if size > LARGEST:
+        console.print(f"over {LARGEST:g} MB is much for a page; --records RUN takes fewer records")

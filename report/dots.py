@@ -1,5 +1,6 @@
 """Figures of one dot a method: rows side by side on one logarithmic axis."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ MOST_LEFT = 2.4
 FEW_TICKS = 5
 # Where strategies do not matter, colours would say something that is not so.
 NEUTRAL = "#444444"
+MARK = {"linestyle": "", "markersize": 5, "alpha": 0.85}
 
 
 def reversibility(platform: Platform, problem: str, looks: Looks) -> Figure | None:
@@ -24,23 +26,22 @@ def reversibility(platform: Platform, problem: str, looks: Looks) -> Figure | No
     data = platform.of(problem)
     y = pd.to_numeric(data["reversibility_error"], errors="coerce")
     data = data.assign(x=y, row=data["framework"] + "/" + data["integrator"])
-    data = data[np.isfinite(y) & (y > 0)].drop_duplicates(["row", "rtol"])
+    data = data[np.isfinite(y) & (y > 0)].sort_values("rtol", ascending=False)
     if data.empty:
         return None
-    panels = [
-        _panel(
-            f"rtol {rtol:.0e}",
-            rows,
-            "relative error of y0, log scale",
-            looks,
-            "{:.1e}",
-            color=NEUTRAL,
-        )
-        for rtol, rows in sorted(data.groupby("rtol"), reverse=True)
-    ]
-    caption = "Solve forward, integrate the end state back, compare with y0; 1 is 100 % wrong."
+    # strategies share the solves, so a mark is of no single method, and no filter hides it
+    data = data.drop_duplicates(["row", "rtol"]).assign(
+        group=lambda frame: frame["row"],
+        label=lambda frame: frame["rtol"].map("rtol {:.0e}".format),
+    )
+    unit = "relative error of y0"
+    panel = _panel("one mark a tolerance", data, unit, looks, lambda row: {}, color=NEUTRAL)
+    caption = (
+        "Solve forward, integrate the end state back, compare with y0; 1 is 100 % wrong. A row an "
+        "integrator of a framework."
+    )
     name = platform.place(problem, "reversibility")
-    return Figure(name, f"{problem}: reversibility", caption, panels, columns=2)
+    return Figure(name, f"{problem}: reversibility", caption, [panel])
 
 
 def same_integrator(
@@ -52,11 +53,13 @@ def same_integrator(
     rows = rows[rows.groupby("row")["strategy"].transform("nunique") > 1]
     panels = []
     for target in TARGETS:
-        found = rows.assign(x=rows[f"at {target:.0e}"] * 1e3)
+        found = rows.assign(
+            x=rows[f"at {target:.0e}"] * 1e3, group=rows["method"], label=f"error {target:.0e}"
+        )
         found = found[np.isfinite(found["x"])]
         if not found.empty:
             title = f"gradient error {target:.0e}"
-            panels.append(_panel(title, found, "ms a gradient", looks, "{:.3g} ms"))
+            panels.append(_panel(title, found, "ms a gradient", looks, attributes))
     if not panels:
         return None
     caption = (
@@ -104,9 +107,18 @@ def time_text(row: Any) -> str:
 
 
 def _panel(
-    title: str, rows: pd.DataFrame, unit: str, looks: Looks, spec: str, **override: Any
+    title: str,
+    rows: pd.DataFrame,
+    unit: str,
+    looks: Looks,
+    about: Callable[[Any], dict[str, str]],
+    **override: Any,
 ) -> Panel:
-    """`override`: what all marks look like, whatever their method."""
+    """Marks at `x` in the rows `row`, those of one `group` together.
+
+    Arguments:
+        about: attributes of a group; `override`: what all look like, whatever the method.
+    """
     names = sorted(set(rows["row"]), reverse=True)
     left = 0.2 + LETTER * max(map(len, names))
 
@@ -114,10 +126,11 @@ def _panel(
         logarithmic(axes, "x", ticks=FEW_TICKS)
         axes.set(xlabel=unit, ylim=(-0.7, len(names) - 0.3))
         axes.set_yticks(range(len(names)), [plain(name) for name in names], fontsize=7.5)
-        for _, row in rows.iterrows():
-            tip = f"{row['method']}\n{spec.format(row['x'])}"
-            gid = tags.new(attributes(row), tip)
-            look = looks.curve(row) | {"linestyle": "", "markersize": 5, "alpha": 0.85} | override
-            axes.plot([row["x"]], [names.index(row["row"])], gid=gid, **look)
+        for group, marks in rows.groupby("group"):
+            first = marks.iloc[0]
+            values = [f"{row['label']}: {row['x']:.3g}" for _, row in marks.iterrows()]
+            gid = tags.new(about(first), "\n".join([f"{group}: {unit}", *values]))
+            places = [names.index(row) for row in marks["row"]]
+            axes.plot(marks["x"], places, gid=gid, **looks.curve(first) | MARK | override)
 
     return Panel(title, draw, height=ROW * max(len(names), 4), left=min(left, MOST_LEFT))

@@ -87,9 +87,16 @@ function showTip(text, x, y) {
   tip.style.top = `${y + 16 + height > innerHeight ? Math.max(4, y - height - 10) : y + 16}px`;
 }
 
+// Of a sign in a table: its row and its column.
+function placeOf(cell) {
+  if (!cell.matches("td.marks")) return "";
+  const head = cell.closest("table").tHead.rows[0].cells[cell.cellIndex];
+  return `${cell.parentElement.dataset.method}, ${head.textContent.trim()}, `;
+}
+
 function tipOf(target) {
   const marked = target.closest("[data-tip]");
-  if (marked) return marked.dataset.tip;
+  if (marked) return placeOf(marked.parentElement) + marked.dataset.tip;
   return target.closest(".curve")?.querySelector("title")?.textContent;
 }
 

@@ -74,13 +74,14 @@ def _drawer(points: pd.DataFrame, family: str, unit: str, looks: Looks) -> Any:
         for method in [*named, *sorted(set(curves) - set(named))]:
             curve = curves[method]
             last = curve.iloc[-1]
-            tip = "\n".join([str(method), *(_point(row, unit) for _, row in curve.iterrows())])
+            lines = [f"{method}", f"rtol: gradient error, {unit}"]
+            tip = "\n".join([*lines, *(_point(row) for _, row in curve.iterrows())])
             gid = tags.new(attributes(last), tip)
             rank = f"{named.index(method) + 1} " if method in named else ""
             label = plain(f"{rank}{method}") if rank else "_"
             axes.plot(curve["x"], curve["y"], gid=gid, label=label, **looks.curve(last))
             if rank:
-                gid = tags.new(attributes(last), tip)
+                gid = tags.new(attributes(last), str(method))
                 place = {"xytext": (4, 3 if int(rank) % 2 else -8), "textcoords": "offset points"}
                 look = {"weight": "bold", "fontsize": 7.5}
                 axes.annotate(rank.strip(), (last["x"], last["y"]), gid=gid, **place, **look)
@@ -102,5 +103,5 @@ def frontier_methods(points: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(ordered.loc[ordered["y"] < best, "method"]))
 
 
-def _point(row: Any, unit: str) -> str:
-    return f"rtol {row['rtol']:.0e}: error {row['x']:.1e}, {row['y']:.3g} {unit.split()[0]}"
+def _point(row: Any) -> str:
+    return f"{row['rtol']:.0e}: {row['x']:.1e}, {row['y']:.3g}"

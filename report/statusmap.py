@@ -21,12 +21,15 @@ def sign(status: str) -> str:
 
 
 def marks(data: pd.DataFrame) -> dict[tuple[str, str], Marks]:
-    """For (method, problem): sign, status and hover text at each tolerance, loosest first."""
+    """For (method, problem): sign, status and hover text at each tolerance, loosest first.
+
+    The text does not say again which method and problem it is about: its place does.
+    """
     found: dict[tuple[str, str], Marks] = {}
     for row in data.sort_values(["rtol", "atol"], ascending=False).to_dict("records"):
         error = row["gradient_error"]
         why = row["reason"] or (f"relative gradient error {error:.1e}" if error == error else "")
-        tip = f"{row['problem']}, {row['method']}, rtol {row['rtol']:.0e}: {row['status']}. {why}"
+        tip = f"rtol {row['rtol']:.0e}: {row['status']}. {why}"
         cell = found.setdefault((row["method"], row["problem"]), [])
         cell.append((sign(row["status"]), row["status"], tip))
     return found
@@ -100,7 +103,7 @@ def _draw(
                 found.get((row["method"], problem), []), start=start
             ):
                 colour, white = STATUS_COLOURS.get(status, ("#ffffff", False))
-                gid = tags.new(attributes(row), tip)
+                gid = tags.new(attributes(row), f"{row['method']}, {problem}, {tip}")
                 axes.add_patch(Rectangle((x, y), 0.94, 0.94, color=colour, gid=gid))
                 ink = "white" if white else "black"
                 place = {"ha": "center", "va": "center", "fontsize": 7}

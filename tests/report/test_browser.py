@@ -55,7 +55,7 @@ RANKING = 'document.querySelector(\'[id^="table-box"][id$="rober-ranking"] table
 STATE = f"""
 const table = {RANKING};
 const rows = [...table.tBodies[0].rows].filter((row) => row.checkVisibility());
-const curves = [...document.querySelectorAll(".curve")].filter(
+const curves = [...document.querySelectorAll(".curve[data-method]")].filter(
   (curve) => getComputedStyle(curve).display !== "none");
 return {{
   methods: rows.map((row) => row.cells[0].textContent),
@@ -134,7 +134,7 @@ def test_pointing_at_a_curve_or_a_failure_tells_what_it_is(made, tmp_path, hosti
     curve, _ = visit(made, tmp_path, hover.format(".curve[data-method] path") + STATE)
     assert curve["tip"].split("\n")[0] in curve["methods"] and "\n" in curve["tip"]
     failure, console = visit(made, tmp_path, hover.format("td .s-diverged") + STATE)
-    assert failure["tip"].startswith("rober, scipy/bdf/discrete, rtol 1e-08: diverged. ")
+    assert failure["tip"].startswith("scipy/bdf/discrete, rober, rtol 1e-08: diverged. ")
     assert failure["tip"].endswith(hostile) and console == []
 
 
