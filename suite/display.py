@@ -122,6 +122,31 @@ def markdown(data: pd.DataFrame) -> str:
     return "\n\n".join([*parts, legend(data), provenance(data)]) + "\n"
 
 
+def summary(data: pd.DataFrame) -> str:
+    """At every error the fastest integrator of each framework and strategy, as Markdown."""
+    ranked = tables.ranking(data)
+    parts = []
+    for problem in data["problem"].drop_duplicates():
+        rows = ranked[ranked["problem"] == problem]
+        names = rows["method"].str.split("/", expand=True)
+        lines = [
+            [f"{framework} {strategy}", *(_fastest(group, target) for target in tables.TARGETS)]
+            for (framework, strategy), group in rows.groupby([names[0], names[2]], sort=False)
+        ]
+        header = ["framework, strategy", *(f"{target:.0e}" for target in tables.TARGETS)]
+        parts.append(f"**{problem}**: {TITLE}\n\n" + _pipes(header, lines))
+    return "\n\n".join([*parts, provenance(data)]) + "\n"
+
+
+def _fastest(rows: pd.DataFrame, target: float) -> str:
+    reached = rows[rows[f"at {target:.0e}"].notna()]
+    if reached.empty:
+        return "–"
+    row = reached.loc[reached[f"at {target:.0e}"].idxmin()]
+    time = milliseconds(row[f"at {target:.0e}"], row[f"bound {target:.0e}"])
+    return f"{time} {row['method'].split('/')[1]}"
+
+
 def _pipes(header: list[str], lines: list[list[str]]) -> str:
     rule = ["---"] * len(header)
     rows = [header, rule, *lines]

@@ -1,27 +1,35 @@
-"""The README's tables are made of committed records; `python -m suite.readme` writes them."""
+"""The tables of README.md and docs/results.md are made of committed records.
+
+`python -m suite.readme` writes them: the README's short, the other's whole.
+"""
 
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from suite import display, session
 from suite.machine import ROOT
 
-README = ROOT / "README.md"
+README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
+TABLES: dict[Path, Callable[[Any], str]] = {README: display.summary, RESULTS: display.markdown}
 BLOCK = re.compile(r"(<!-- table: (\S+) (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
-def filled(text: str) -> str:
-    """`text` with every block `<!-- table: RUN PROBLEM -->` holding that run's ranking."""
+def filled(path: Path) -> str:
+    """The file's text, every block `<!-- table: RUN PROBLEM -->` holding that run's ranking."""
 
     def table(block: re.Match[str]) -> str:
         data = session.recorded(block[2], [block[3]])
-        return f"{block[1]}\n{display.markdown(data)}\n{block[4]}"
+        return f"{block[1]}\n{TABLES[path](data)}\n{block[4]}"
 
-    return BLOCK.sub(table, text)
+    return BLOCK.sub(table, path.read_text())
 
 
 def main() -> None:
-    """Write the README's tables anew."""
-    README.write_text(filled(README.read_text()))
+    """Write the tables anew."""
+    for path in TABLES:
+        path.write_text(filled(path))
 
 
 if __name__ == "__main__":
