@@ -11,8 +11,6 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-    # one report for all, made once
-    pytest.mark.xdist_group("report"),
 ]
 
 # The window cannot be as narrow as a telephone, a frame in it can.

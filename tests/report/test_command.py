@@ -11,9 +11,6 @@ import pytest
 from report import ReportError, _command
 from report.build import build
 
-# one report for all, made once
-pytestmark = pytest.mark.xdist_group("report")
-
 STIFFGRAD = str(Path(sys.executable).parent / "stiffgrad")
 
 

@@ -11,9 +11,6 @@ import pytest
 from report import gather, listings, profiles, svg, table
 from report.svg import Styles, Tag
 
-# one report for all, made once
-pytestmark = pytest.mark.xdist_group("report")
-
 
 @pytest.fixture
 def ranked(record, hostile):

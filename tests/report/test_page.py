@@ -10,9 +10,6 @@ from report import words
 from report.looks import COLOURS, Looks
 from suite import tables
 
-# one report for all, made once
-pytestmark = pytest.mark.xdist_group("report")
-
 
 class Elements(HTMLParser):
     """Every element's name and attributes, and the text outside scripts and styles."""

@@ -21,7 +21,7 @@ from suite.run import Limits, Runner, run_cases  # noqa: E402
 
 from .cluster_items import die_of_thirteen, square  # noqa: E402
 
-JOB = cluster.Job(Limits(60.0, 60.0, Effort(0.01, 0.5)), "a-run", 4)
+JOB = cluster.Job(Limits(60.0, 60.0, Effort(0.01, 0.2)), "a-run", 4)
 # of a record, what the same case must give anywhere
 LASTING = ("problem", "method", "rtol", "atol", "status", "loss", "gradient_p", "gradient_y0")
 
@@ -72,8 +72,7 @@ def processes(workers, **environment):
 
 
 def cases():
-    chosen = select_methods(["scipy/radau/forward", "scipy/lsoda/forward"])
-    return make_cases(["linear:1", "linear:1e2"], chosen, [1e-4, 1e-6])
+    return make_cases(["linear:1"], select_methods(["scipy/[bl]*/forward"]), [1e-3, 1e-4])
 
 
 def serially():
