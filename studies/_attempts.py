@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from adapters import available, get_method
 from studies import _journal
 from studies._journal import Row
-from suite.machine import ONE_THREAD, portable
+from suite.machine import STEADY, portable
 from suite.run import COMPILE_CACHE, MEMORY_LIMIT
 from suite.worker import CONTEXT, initialise
 
@@ -56,7 +56,7 @@ def attempts(
     for index, case in enumerate(listed):
         groups.setdefault(_worker(case), []).append(index)
     found: dict[int, list[Row]] = {}
-    os.environ.update(ONE_THREAD)
+    os.environ.update(STEADY)
     os.environ.setdefault("STIFFGRAD_COMPILE_CACHE", str(COMPILE_CACHE))
     journal = _journal.current()
     with _progress() as progress, ThreadPoolExecutor(at_once) as threads:

@@ -21,9 +21,13 @@ CALIBRATION_REPEATS = 5
 # Names the stack in whose environment a process measures, if it is one of stacks/.
 STACK_VARIABLE = "STIFFGRAD_STACK"
 
-# One thread while timing, whatever library does the arithmetic. XLA sizes its pool by NPROC, and
-# otherwise passes a solver's loop between threads, hundreds of times in one gradient.
-ONE_THREAD = {
+# The environment of all that is timed. One thread, whatever library does the arithmetic: XLA sizes
+# its pool by NPROC, and otherwise passes a solver's loop between threads, hundreds of times in one
+# gradient. And glibc keeps what a call frees: whether it gives it back, and the next call pays for
+# page faults, is otherwise an accident of the heap's layout (0.1 ms for 200 KB).
+STEADY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
     "NPROC": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

@@ -17,7 +17,7 @@ from adapters import available, get_method
 from problems import get_problem
 from suite import worker
 from suite.cases import Case
-from suite.machine import ONE_THREAD, ROOT, STACK_VARIABLE, commit, machine, portable, versions
+from suite.machine import ROOT, STACK_VARIABLE, STEADY, commit, machine, portable, versions
 from suite.measure import Effort, Figures
 from suite.records import FIELDS, Record
 from suite.worker import read_figures
@@ -63,7 +63,7 @@ class Runner:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> "Runner":
-        os.environ.update(ONE_THREAD)
+        os.environ.update(STEADY)
         os.environ.setdefault("STIFFGRAD_COMPILE_CACHE", str(COMPILE_CACHE))
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         return self
