@@ -34,8 +34,8 @@ MAP_RTOL = 1e-4
 # Rates of the mapped trajectories: the literature's times e^(sigma N(0, 1)).
 MAP_SIGMA, MAP_SEED = 0.5, 20261121
 # Compiled runs that a training is made of.
-# Two and a half times what the longest takes: the record of a block of lanes, which has room for
-# that many steps, is copied for every block.
+# Two and a half times what the longest takes: the record of a block of lanes has room for that many
+# steps, all of which is cleared for every block.
 MAP_STEPS = 256
 # How long the map is repeated, seconds.
 SETTLING_SECONDS = 0.5
