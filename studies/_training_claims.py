@@ -73,6 +73,8 @@ def judge_recorded(frame: DataFrame, marks: Marks, epoch: int, recipe: str = PLA
     measured = f"misfit at epoch {epoch}: {spread(found)}; the authors' run {recorded:g}"
     if found.median() < recorded:
         return confirmed(measured)
+    if np.isinf(found.median()):
+        return refuted(measured, f"{int(np.isinf(found).sum())} of {len(found)} seeds are lost")
     below = int((found < recorded).sum())
     if below or found.median() < NEAR * recorded:
         return differs(

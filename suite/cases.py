@@ -72,7 +72,7 @@ class Tier:
 LINEAR = ("linear:1", "linear:1e2", "linear:1e4")
 TIERS = {
     "smoke": Tier(("rober", "linear:1e2"), (1e-4,), 60.0, 20.0, 0.2, 2.0),
-    "quick": Tier(("rober", "pollu", *LINEAR), (1e-4, 1e-6), 60.0, 8.0, 0.1, 0.8),
+    "quick": Tier(("rober", "pollu", "linear:1e2"), (1e-4, 1e-6), 60.0, 8.0, 0.1, 0.8),
     "full": Tier(
         ("rober", "pollu", *LINEAR, "linear:1e6", "relaxation:1e4", "relaxation:1e4:off")
         + ("rober:t1=10", "rober:final", "pollu:final", "rober:scaled", "rober:stiffness=100")

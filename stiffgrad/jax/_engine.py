@@ -55,9 +55,20 @@ def choose(traced: Traced, wanted: str) -> tuple[System, str]:
         return _on_vectors(traced, f"the right-hand side uses {error}")
     if wanted == "scalar":
         return system, "asked for"
-    if system.operations > _MOST_OPERATIONS:
-        return _on_vectors(traced, f"{system.operations} scalar operations, too many to compile")
+    against = too_long(system)
+    if against:
+        return _on_vectors(traced, against)
     return system, f"{system.n} states, {system.operations} scalar operations"
+
+
+def too_long(system: System) -> str:
+    """Why a system's scalar programs are more than should be compiled; empty where they are not.
+
+    Those of coupled stages are there once a method has been made of the system.
+    """
+    if isinstance(system, ScalarSystem) and system.operations > _MOST_OPERATIONS:
+        return f"{system.operations} scalar operations, too many to compile"
+    return ""
 
 
 def _on_vectors(traced: Traced, against_scalar: str) -> tuple[System, str]:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from stiffgrad.jax import _arguments, _engine
-from stiffgrad.jax._flatten import Layout, User, trace
+from stiffgrad.jax._flatten import Layout, Traced, User, trace
 from stiffgrad.jax._forward import Inputs, Plan
 from stiffgrad.jax._integrators import INTEGRATORS
 from stiffgrad.jax._method import Method
@@ -123,9 +123,21 @@ def _solver(
         _solvers.move_to_end(key)
         return *_solvers[key], []
     traced, hoisted = trace(user, y, p, dtype)
+    method, reason = _method(traced, y.size + p.size, options)
+    plan = _plan(method, options)
+    solver = Solver(plan, _derivative(plan, options))
+    if key is not None and not hoisted:
+        _solvers[key] = solver, reason
+        if len(_solvers) > _MOST_SOLVERS_KEPT:
+            _solvers.popitem(last=False)
+    return solver, reason, hoisted
+
+
+def _method(traced: Traced, unknowns: int, options: Options) -> tuple[Method, str]:
+    """The integrator on an engine that can carry what is asked of it, and why that engine."""
     system, reason = _engine.choose(traced, options.engine)
     most = system.most_tangents
-    tangents = min(options.chunk or y.size + p.size, y.size + p.size)
+    tangents = min(options.chunk or unknowns, unknowns)
     if options.adjoint in FORWARD and most is not None and tangents > most:
         if options.engine != "auto":
             raise ArgumentError(
@@ -133,13 +145,12 @@ def _solver(
                 f'once, not {tangents}; say chunk={most}, or engine="auto"'
             )
         system, reason = _engine.choose(traced, "array")[0], f"{tangents} tangents at once"
-    plan = _plan(INTEGRATORS[options.integrator](system), options)
-    solver = Solver(plan, _derivative(plan, options))
-    if key is not None and not hoisted:
-        _solvers[key] = solver, reason
-        if len(_solvers) > _MOST_SOLVERS_KEPT:
-            _solvers.popitem(last=False)
-    return solver, reason, hoisted
+    method = INTEGRATORS[options.integrator](system)
+    against = _engine.too_long(system) if options.engine == "auto" else ""
+    if against:
+        system, reason = _engine.choose(traced, "array")[0], against
+        method = INTEGRATORS[options.integrator](system)
+    return method, reason
 
 
 def _plan(method: Method, options: Options) -> Plan:

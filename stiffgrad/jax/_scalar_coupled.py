@@ -52,6 +52,11 @@ class ScalarCoupled:
         self._linear = ScalarLinear(graph, matrix, stages * n, given, dtype, late)
         self._stages, self._has_entries = stages, bool(entries)
 
+    @property
+    def operations(self) -> int:
+        """Scalar operations in all programs together."""
+        return self._linear.operations
+
     def _given(self, jacobians: jax.Array, h: jax.Array) -> dict[str, jax.Array]:
         return {"J": _merged(jacobians), "rate": 1 / h} if self._has_entries else {"rate": 1 / h}
 

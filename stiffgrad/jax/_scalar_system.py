@@ -46,6 +46,7 @@ class ScalarSystem:
         t_aval, y_aval, p_aval = traced.rhs.in_avals
         self.n, self.m = y_aval.shape[0], p_aval.shape[0]
         self.dtype = y_aval.dtype
+        self._coupled_operations = 0
         graph = self._graph = Graph()
         self._t = graph.input("t", t_aval.dtype)
         self._y = self._inputs("y", self.n)
@@ -209,7 +210,8 @@ class ScalarSystem:
             self._outer,
             self._linearise_vjp,
         )
-        return sum(program.operations for program in programs if program is not None)
+        own = sum(program.operations for program in programs if program is not None)
+        return own + self._coupled_operations
 
     def rhs(self, t: jax.Array, y: jax.Array, p: jax.Array) -> jax.Array:
         return self._rhs(t=t, y=y, p=p)
@@ -246,7 +248,9 @@ class ScalarSystem:
         return self._linear.backward_error(x, b, **self._entries(jacobian), shift=shift)
 
     def coupled(self, inverse: np.ndarray) -> ScalarCoupled:
-        return ScalarCoupled(self._graph, self._pattern, self.mass, inverse, self.n, self.dtype)
+        made = ScalarCoupled(self._graph, self._pattern, self.mass, inverse, self.n, self.dtype)
+        self._coupled_operations = max(self._coupled_operations, made.operations)
+        return made
 
     def apply_mass(self, v: jax.Array) -> jax.Array:
         return v if self.mass is None else self._mass_programs[0](v=v)

@@ -199,3 +199,21 @@ def test_a_hopeless_elimination_ends_as_singular(monkeypatch):
     with pytest.raises(SolveError, match="pivots") as caught:
         solve(lambda t, y, p: -y, 1.0, TIMES, None, engine="scalar")
     assert caught.value.status == Status.SINGULAR
+
+
+def test_coupled_stages_too_long_to_compile_go_to_arrays():
+    """A ring of 40 states: short for a Rosenbrock step, not for three stages at once."""
+
+    def ring(t, y, p):
+        return p * (jnp.roll(y, 1) * jnp.roll(y, 7) - y) + jnp.roll(y, 13)
+
+    def engine(integrator):
+        def given(p):
+            times = jnp.array([0.0, 1.0])
+            return solve(ring, jnp.ones(40), times, p, integrator=integrator).stats
+
+        return jax.eval_shape(given, 1.0)
+
+    assert engine("rodas5p").engine == "scalar"
+    assert engine("radau5").engine == "array"
+    assert "too many to compile" in engine("radau5").engine_reason
