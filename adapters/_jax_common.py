@@ -19,8 +19,9 @@ CACHE_HIT = "/jax/compilation_cache/cache_hits"
 def prepare() -> None:
     """Set this process's JAX up: double precision, the compile cache if asked for, one thread.
 
-    By default JAX hands every program to a thread of its own and waits for it. Waking that on an idle
-    processor takes up to 0.15 ms a call, more than a whole gradient; every method on JAX is spared it.
+    By default JAX hands every program to a thread of its own and waits for it. Waking that on an
+    idle processor takes up to 0.15 ms a call, more than a whole gradient takes; here every method
+    on JAX is spared it.
     """
     import jax
 
