@@ -24,7 +24,9 @@ STUDY = Study(
     source="Kim et al. 2021, Chaos 31, 093122",
     claims=claims(MARKS, "IV.B"),
     run=partial(run, MARKS),
-    draw=partial(draw, species=("NO2", "O3P", "MEO2"), marks=MARKS, logarithmic=False),
+    draw=partial(
+        draw, species=("NO2 [ppm]", "O3P [ppm]", "MEO2 [ppm]"), marks=MARKS, logarithmic=False
+    ),
     numbers=numbers,
     requires=("optax",),
 )

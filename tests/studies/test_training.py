@@ -188,7 +188,10 @@ def test_numbers_are_of_the_plain_recipe():
 
 @pytest.mark.parametrize(
     ("name", "species"),
-    [("training-rober", ("y1", "y2", "y3")), ("training-pollu", ("NO2", "O3P", "MEO2"))],
+    [
+        ("training-rober", ("y1", "y2", "y3")),
+        ("training-pollu", ("NO2 [ppm]", "O3P [ppm]", "MEO2 [ppm]")),
+    ],
 )
 def test_the_figure_draws_from_a_frame(name, species):
     frame = made()
@@ -305,3 +308,9 @@ def test_a_training_that_is_lost_ends(monkeypatch, small):
 def test_a_rough_norm_jumps():
     assert _training_rows.roughness(np.array([1.0, 10.0, 1.0, 10.0])) == pytest.approx(1.0)
     assert _training_rows.roughness(np.ones(5)) == 0.0
+
+
+@pytest.mark.parametrize("problem", ["rober", "pollu"])
+def test_the_species_in_the_figure_are_the_problems(problem):
+    drawn = get_study(f"training-{problem}").draw.keywords["species"]
+    assert set(drawn) <= set(get_problem(problem).states)
