@@ -8,17 +8,22 @@ import numpy as np
 
 from studies import _training
 from studies._journal import Row
-from studies._training import Array, Recipe, Task, neural, recipes
+from studies._training import BASELINE, PLAIN, Array, Recipe, Task, neural, recipes
 from studies._training_run import CHUNK, INTEGRATOR, SOLVE, Epochs, History, train
 
 POINTS = 80
 AT = (1000, 2000, 5000, 10000, 20000, 25000, 50000)
+# What is claimed and drawn of species is of these alone.
+PROFILED = (PLAIN, BASELINE)
 
 
 def trained(
     method: str, problem: str, recipe: str, seed: int, epochs: int, levels: tuple[float, ...]
 ) -> list[Row]:
-    """Rows of one training: `part` "run", "at", "milestone", "curve", "profile", "weights"."""
+    """Rows of one training: `part` "run", "at", "milestone", "curve", "weights", and "profile".
+
+    Profiles are kept of the recipes that are PROFILED.
+    """
     task: Task = getattr(_training, problem.upper())
     how = recipes(task)[recipe]
     start = perf_counter()
@@ -29,7 +34,7 @@ def trained(
         *at_epochs(history.epochs),
         *milestones(history, levels),
         *curve(history.epochs),
-        *_profile(task, how, history.weights),
+        *(_profile(task, how, history.weights) if recipe in PROFILED else []),
         *({"part": "weights", "value": float(w)} for w in history.weights),
     ]
     return [{**outcome(history.epochs), **row} for row in rows]

@@ -39,12 +39,12 @@ def run(marks: Marks, quick: bool) -> DataFrame:
         for recipe, seeds, epochs in _plan(marks, quick)
         for seed in seeds
     ]
-    rows = attempts(trained, cases, TRAINING_SECONDS, give_up=("recipe",))
-    for row in rows:
+    found = attempts(trained, cases, TRAINING_SECONDS, give_up=("recipe",))
+    for row in found:
         del row["levels"]
     wanted = {"recipe": PLAIN, "seed": SEEDS[0], "part": "weights"}
-    last = [row["value"] for row in rows if wanted.items() <= row.items()]
-    kept = [row for row in rows if row.get("part") != "weights"]
+    last = [row["value"] for row in found if wanted.items() <= row.items()]
+    kept = [row for row in found if row.get("part") != "weights"]
     return pd.DataFrame(kept + _gradients(marks, last, quick))
 
 
