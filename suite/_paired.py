@@ -62,14 +62,18 @@ class Pairing:
         variables = environment(side) | {"STIFFGRAD_RECORDS": str(self.folder / role)}
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "records.jsonl"
-            done = subprocess.run(
-                [*command, "--json", str(path)],
-                cwd=side.checkout,
-                env=variables,
-                capture_output=True,
-                text=True,
-                timeout=LIMIT_SECONDS,
-            )
+            try:
+                done = subprocess.run(
+                    [*command, "--json", str(path)],
+                    cwd=side.checkout,
+                    env=variables,
+                    capture_output=True,
+                    text=True,
+                    timeout=LIMIT_SECONDS,
+                )
+            except subprocess.TimeoutExpired:
+                reason = f"the side's own command did not end within {LIMIT_SECONDS:g} s"
+                return asdict(case) | {"status": "timeout", "reason": reason}
             if done.returncode == UNKNOWN:
                 failed = {"status": "not-available", "reason": done.stderr.strip()}
                 return asdict(case) | failed

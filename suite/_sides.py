@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from problems import nearest
-from suite.machine import ROOT
+from suite.machine import ROOT, STACK_VARIABLE
 
 CACHE = ROOT / ".cache"
 STACKS = ROOT / "stacks"
@@ -29,6 +29,7 @@ class Side:
     label: str
     checkout: Path
     python: Path
+    stack: str | None = None
 
 
 def stacks() -> dict[str, Path]:
@@ -44,7 +45,7 @@ def side(name: str) -> Side:
     if name == WORKING_TREE:
         return Side("working tree", ROOT, Path(sys.executable))
     if name in stacks():
-        return Side(name, ROOT, stack_python(name))
+        return Side(name, ROOT, stack_python(name), name)
     revision = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     if revision is None:
         raise nearest("stack, commit or run", name, [*stacks(), *_names()])
@@ -130,8 +131,10 @@ def wrong(lock: Path, python: Path) -> list[str]:
 
 def environment(side: Side) -> dict[str, str]:
     """Variables under which the side's own code is what Python imports."""
+    stack = {} if side.stack is None else {STACK_VARIABLE: side.stack}
     return {
         **os.environ,
+        **stack,
         "PYTHONPATH": str(side.checkout),
         "STIFFGRAD_COMPILE_CACHE": str(CACHE / "compile" / side.label.replace(" ", "-")),
     }
