@@ -93,7 +93,7 @@ def run(
     start = time.perf_counter()
     try:
         with records.open_run(wanted.name, key, len(wanted.cases), fresh) as file:
-            share = _measure(wanted, file, scheduler, console)
+            busy = _measure(wanted, file, scheduler, console)
         found = records.read(file.path)
         if json_file is not None:
             _export(found, json_file)
@@ -103,13 +103,14 @@ def run(
         raise RunError(f"worker processes cannot be started: {error}") from error
     display.show_run(console, tables.frame(found))
     wall = time.perf_counter() - start
-    console.print(f"took {wall:.0f} s{share(wall)}; records: {file.path}")
+    own = "" if busy is None else f", of which the suite itself {max(0.0, 1 - busy / wall):.0%}"
+    console.print(f"took {wall:.0f} s{own}; records: {file.path}")
 
 
 def _measure(
     wanted: Request, file: records.RunFile, scheduler: str | None, console: Console
-) -> Callable[[float], str]:
-    """Measure what the file lacks; returns what to say of the seconds that it took."""
+) -> float | None:
+    """Measure what the file lacks; the frameworks' seconds, None where a cluster spent them."""
     columns = (
         BarColumn(20),
         MofNCompleteColumn(),
@@ -127,16 +128,14 @@ def _measure(
             for record in _on_cluster(wanted, file, scheduler, announce, console):
                 file.append(record)
                 progress.advance(task)
-            return lambda wall: f" on the cluster of {scheduler}"
+            return None
         progress.update(task, description="compiling, on all cores; nothing is timed yet")
         with Runner(wanted.limits, file.path.stem, len(wanted.cases)) as runner:
             runner.prepare(_missing(wanted, file))
             runner.announce = announce
             for _ in run_cases(wanted.cases, file.done, runner, file.append):
                 progress.advance(task)
-        return lambda wall: (
-            f", of which the suite itself {max(0.0, 1 - runner.busy_seconds / wall):.0%}"
-        )
+            return runner.busy_seconds
 
 
 def _missing(wanted: Request, file: records.RunFile) -> list[Case]:
