@@ -107,7 +107,7 @@ def _adjoint(method: Method) -> Any:
             return diffrax.DirectAdjoint()
         case "forward-discrete", "":
             if not hasattr(diffrax, "ForwardMode"):
-                raise Unsupported(f"diffrax {diffrax.__version__} has no ForwardMode; 0.6.1 has")
+                raise Unsupported(f"diffrax {diffrax.__version__} has no ForwardMode; 0.6.2 has")
             return diffrax.ForwardMode()
         case "backsolve", "":
             # Otherwise a truncated backward solve passes as a finite gradient.
