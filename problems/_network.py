@@ -65,7 +65,9 @@ class MassAction:
     def rhs(self, t: Any, y: Any, p: Any, xp: Any) -> Any:
         """f(t, y, k), shape (n,), in the array namespace `xp`."""
         del t
-        with_one = xp.concat([y, like(np.ones(1), y, xp)])
+        # NumPy 1 has the array API's function under its own name alone
+        joined = np.concatenate if xp is np else xp.concat
+        with_one = joined([y, like(np.ones(1), y, xp)])
         product = p
         for indices in self.factors:
             product = product * xp.take(with_one, beside(indices, y, xp), axis=0)
