@@ -7,8 +7,11 @@ import os
 
 from adapters._interface import Call as Call
 from adapters._interface import Counters as Counters
+from adapters._interface import Device as Device
+from adapters._interface import DeviceMemory as DeviceMemory
 from adapters._interface import Gradient as Gradient
 from adapters._interface import Method as Method
+from adapters._interface import NotAvailable as NotAvailable
 from adapters._interface import Solution as Solution
 from adapters._interface import Solver as Solver
 from adapters._interface import SolverFailure as SolverFailure

@@ -1,7 +1,8 @@
 """What an adapter promises: methods declared as data, and solvers that answer calls.
 
-A framework's file holds `METHODS`, a tuple of `Method`, and `build(problem, method) -> Solver`.
-It imports its framework inside functions only, so that methods can be listed without it.
+A framework's file holds `METHODS`, a tuple of `Method`, and `build(problem, method) -> Solver`,
+with the device as a third argument where its methods declare more than the CPU. It imports its
+framework inside functions only, so that methods can be listed without it.
 """
 
 from abc import ABC, abstractmethod
@@ -16,6 +17,7 @@ from problems import Problem
 
 Array = NDArray[np.float64]
 
+Device = Literal["cpu", "gpu"]
 Strategy = Literal[
     "finite-difference",
     "forward",
@@ -48,6 +50,10 @@ class Unsupported(RuntimeError):
     """The method cannot do what the case asks; the message says what and why."""
 
 
+class NotAvailable(RuntimeError):
+    """The framework sees no device of the kind asked for; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to a gradient: framework / integrator / strategy, with what must be installed.
@@ -75,7 +81,7 @@ class Method:
     adaptive: bool = True
     mass_matrix: bool = False
     gradients: tuple[Literal["p", "y0"], ...] = ("p", "y0")
-    devices: tuple[Literal["cpu", "gpu"], ...] = ("cpu",)
+    devices: tuple[Device, ...] = ("cpu",)
     notes: str = ""
 
     @property
@@ -117,6 +123,14 @@ class Gradient:
     p: Array
     y0: Array
     counters: Counters = Counters()
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Bytes that one gradient takes at most on an accelerator, and whose figure that is."""
+
+    peak_bytes: int
+    source: str
 
 
 Result = TypeVar("Result")
@@ -162,3 +176,7 @@ class Solver(ABC):
     @abstractmethod
     def reverse(self, y1: Array, p: Array, rtol: float, atol: float) -> Call[Solution]:
         """From the states y1 at t1 back to t0 with the same integrator; `ys` of shape (n,)."""
+
+    def device_memory(self, y0: Array, p: Array, rtol: float, atol: float) -> DeviceMemory:
+        """What a warm gradient takes on an accelerator; every method that runs on one tells."""
+        raise NotImplementedError(f"{self.method.name} does not tell what memory it takes")

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
-from adapters._interface import Array
+from adapters._interface import Array, Device, DeviceMemory, NotAvailable
 
 # Names the directory that keeps compiled programs from one process to the next.
 CACHE_VARIABLE = "STIFFGRAD_COMPILE_CACHE"
@@ -15,19 +15,42 @@ CACHE_VARIABLE = "STIFFGRAD_COMPILE_CACHE"
 CACHE_HIT = "/jax/compilation_cache/cache_hits"
 
 
-@lru_cache(maxsize=1)
-def prepare() -> None:
+@cache
+def prepare(device: Device = "cpu") -> None:
     """Set this process's JAX up: double precision, the compile cache if asked for, one thread.
 
     By default JAX hands every program to a thread of its own and waits for it. Waking that on an
     idle processor takes up to 0.15 ms a call, more than a whole gradient takes; here every method
     on JAX is spared it.
+
+    A process is for one device. Raises NotAvailable where JAX finds none of the kind, or was set up
+    for another before.
     """
     import jax
 
+    if device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    _check(device)
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     use_compile_cache(os.environ.get(CACHE_VARIABLE))
+
+
+def _check(device: Device) -> None:
+    import jax
+
+    try:
+        jax.devices(device)
+    except RuntimeError as error:
+        raise NotAvailable(
+            f"JAX {jax.__version__} sees no {device.upper()} ({error}); for an NVIDIA GPU: "
+            "pip install 'jax[cuda12]'"
+        ) from error
+    if jax.default_backend() != device:
+        raise NotAvailable(
+            f"JAX runs on the {jax.default_backend().upper()} in this process; start another for "
+            f"the {device.upper()}"
+        )
 
 
 def use_compile_cache(directory: str | None) -> None:
@@ -103,6 +126,15 @@ class Program:
         if config.jax_compilation_cache_dir:
             self.cached = len(_cache_hits()) > hits
         return executable
+
+    def device_memory(self, *args: Any) -> DeviceMemory:
+        """What a call on arguments of these shapes takes: XLA lays all of it out beforehand."""
+        laid_out = self.executable(*args).memory_analysis()
+        results = laid_out.output_size_in_bytes - laid_out.alias_size_in_bytes
+        return DeviceMemory(
+            int(laid_out.temp_size_in_bytes + results),
+            "XLA's buffer assignment: temporaries and results",
+        )
 
     def bind(self, *args: Any) -> Callable[[], Any]:
         """A call on these arguments, compiled now; it waits for the device."""

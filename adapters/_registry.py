@@ -8,7 +8,7 @@ from types import MappingProxyType
 from packaging.requirements import Requirement
 
 import adapters
-from adapters._interface import Method, Solver, Unsupported
+from adapters._interface import Device, Method, Solver, Unsupported
 from problems import Problem, nearest
 
 
@@ -55,18 +55,23 @@ def available(method: Method) -> tuple[bool, str]:
     return True, "installed"
 
 
-def load(problem: Problem, method: Method) -> Solver:
-    """The solver of a problem under a method; imports the framework.
+def load(problem: Problem, method: Method, device: Device = "cpu") -> Solver:
+    """The solver of a problem under a method; imports the framework, and sets it up for `device`.
 
-    Raises Unsupported where the method is not installed or cannot treat the problem.
+    Raises Unsupported where the method is not installed, cannot run on the device or cannot treat
+    the problem; NotAvailable where the framework finds no such device.
     """
     usable, reason = available(method)
     if not usable:
         raise Unsupported(f"{method.name}: {reason}")
+    if device not in method.devices:
+        places = " and ".join(place.upper() for place in method.devices)
+        raise Unsupported(f"{method.framework}/{method.integrator} runs on the {places} only")
     if problem.mass is not None and not method.mass_matrix:
         able = ", ".join(other.name for other in methods().values() if other.mass_matrix)
         raise Unsupported(
             f"{problem.name} has a mass matrix, which {method.name} does not take; methods that "
             f"do: {able or 'none'}"
         )
-    return import_module(f"adapters.{method.framework.replace('-', '_')}").build(problem, method)
+    build = import_module(f"adapters.{method.framework.replace('-', '_')}").build
+    return build(problem, method) if method.devices == ("cpu",) else build(problem, method, device)

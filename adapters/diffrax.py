@@ -12,6 +12,8 @@ from adapters._interface import (
     Array,
     Call,
     Counters,
+    Device,
+    DeviceMemory,
     Gradient,
     Method,
     Solution,
@@ -262,9 +264,9 @@ class DiffraxSolver(Solver):
     others.
     """
 
-    def __init__(self, problem: Problem, method: Method) -> None:
+    def __init__(self, problem: Problem, method: Method, device: Device) -> None:
         super().__init__(problem, method)
-        prepare()
+        prepare(device)
         self._forward = _forward_program(problem.rhs, method.integrator)
         self._gradient = _gradient_program(problem, method)
 
@@ -282,6 +284,9 @@ class DiffraxSolver(Solver):
     def gradient(self, y0: Array, p: Array, rtol: float, atol: float) -> Call[Gradient]:
         args = self._arguments(y0, p, rtol, atol)
         return Call(_guarded(self._gradient.bind(*args)), _read_gradient)
+
+    def device_memory(self, y0: Array, p: Array, rtol: float, atol: float) -> DeviceMemory:
+        return self._gradient.device_memory(*self._arguments(y0, p, rtol, atol))
 
     def reverse(self, y1: Array, p: Array, rtol: float, atol: float) -> Call[Solution]:
         # As many times as forward, so that one compiled program serves both.
@@ -311,6 +316,6 @@ def _read_gradient(raw: Any) -> Gradient:
     return Gradient(float(loss), host(p), host(y0), counters)
 
 
-def build(problem: Problem, method: Method) -> DiffraxSolver:
+def build(problem: Problem, method: Method, device: Device = "cpu") -> DiffraxSolver:
     """The solver of `problem` under `method`, in double precision."""
-    return DiffraxSolver(problem, method)
+    return DiffraxSolver(problem, method, device)

@@ -13,7 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from adapters._interface import Array, Call, Gradient, Method, Solution, Solver
+from adapters._interface import (
+    Array,
+    Call,
+    Device,
+    DeviceMemory,
+    Gradient,
+    Method,
+    Solution,
+    Solver,
+)
 from adapters._jax_common import Program, host, on_device, prepare
 from problems import Problem
 
@@ -66,9 +75,9 @@ class OdeintSolver(Solver):
     None where none is in use.
     """
 
-    def __init__(self, problem: Problem, method: Method) -> None:
+    def __init__(self, problem: Problem, method: Method, device: Device) -> None:
         super().__init__(problem, method)
-        prepare()
+        prepare(device)
         self.compile_cached: bool | None = None
         self._programs: dict[tuple[float, float], Program] = {}
 
@@ -85,6 +94,9 @@ class OdeintSolver(Solver):
     def gradient(self, y0: Array, p: Array, rtol: float, atol: float) -> Call[Gradient]:
         self.compile(y0, p, rtol, atol)
         return Call(self._program(rtol, atol).bind(*self._arguments(y0, p)), _read_gradient)
+
+    def device_memory(self, y0: Array, p: Array, rtol: float, atol: float) -> DeviceMemory:
+        return self._program(rtol, atol).device_memory(*self._arguments(y0, p))
 
     def reverse(self, y1: Array, p: Array, rtol: float, atol: float) -> Call[Solution]:
         # The observations the other way round, so that one compiled program serves both ways.
@@ -121,6 +133,6 @@ def _read_gradient(raw: Any) -> Gradient:
     return Gradient(float(loss), host(p), host(y0))
 
 
-def build(problem: Problem, method: Method) -> OdeintSolver:
+def build(problem: Problem, method: Method, device: Device = "cpu") -> OdeintSolver:
     """The solver of `problem` under `method`, in double precision; imports JAX."""
-    return OdeintSolver(problem, method)
+    return OdeintSolver(problem, method, device)

@@ -16,6 +16,8 @@ from adapters._interface import (
     Array,
     Call,
     Counters,
+    Device,
+    DeviceMemory,
     Gradient,
     Method,
     Solution,
@@ -163,9 +165,9 @@ def _counters(outcome: Any, integrator: str) -> Counters:
 class StiffgradSolver(Solver):
     """A problem under one of stiffgrad's integrators; tolerances and times are arguments."""
 
-    def __init__(self, problem: Problem, method: Method) -> None:
+    def __init__(self, problem: Problem, method: Method, device: Device) -> None:
         super().__init__(problem, method)
-        prepare()
+        prepare(device)
         self._forward = _forward_program(problem.rhs, _mass(problem), method.integrator)
         self._gradient = _gradient_program(problem, method)
 
@@ -181,6 +183,9 @@ class StiffgradSolver(Solver):
 
     def gradient(self, y0: Array, p: Array, rtol: float, atol: float) -> Call[Gradient]:
         return Call(self._gradient.bind(*self._arguments(y0, p, rtol, atol)), self._read_gradient)
+
+    def device_memory(self, y0: Array, p: Array, rtol: float, atol: float) -> DeviceMemory:
+        return self._gradient.device_memory(*self._arguments(y0, p, rtol, atol))
 
     def reverse(self, y1: Array, p: Array, rtol: float, atol: float) -> Call[Solution]:
         args = on_device(y1, p, rtol, atol, self._times()[::-1])
@@ -206,6 +211,6 @@ class StiffgradSolver(Solver):
         return Gradient(float(loss), host(p), host(y0), counters)
 
 
-def build(problem: Problem, method: Method) -> StiffgradSolver:
+def build(problem: Problem, method: Method, device: Device = "cpu") -> StiffgradSolver:
     """The solver of `problem` under `method`, in double precision; imports JAX."""
-    return StiffgradSolver(problem, method)
+    return StiffgradSolver(problem, method, device)

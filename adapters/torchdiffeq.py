@@ -20,7 +20,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters._interface import Call, Counters, Gradient, Method, Solution, Solver
+from adapters._interface import (
+    Call,
+    Counters,
+    Device,
+    DeviceMemory,
+    Gradient,
+    Method,
+    NotAvailable,
+    Solution,
+    Solver,
+)
 from adapters._torchdiffeq_failures import Work, outspoken, reporting
 from problems import Problem
 
@@ -70,14 +80,26 @@ METHODS = (
 )
 
 
-def build(problem: Problem, method: Method) -> Solver:
-    """The solver of a problem under one of `METHODS`; imports torch, for one thread."""
+# PyTorch's names of the devices.
+DEVICES: dict[Device, str] = {"cpu": "cpu", "gpu": "cuda"}
+
+
+def build(problem: Problem, method: Method, device: Device = "cpu") -> Solver:
+    """The solver of a problem under one of `METHODS`; imports torch, for one thread.
+
+    Raises NotAvailable where torch finds no GPU and one is asked for.
+    """
     import torch
     import torchdiffeq  # noqa: F401
 
+    if device == "gpu" and not torch.cuda.is_available():
+        raise NotAvailable(
+            f"PyTorch {torch.__version__} sees no GPU; on a machine with one, install the build "
+            "for it that https://pytorch.org/get-started names"
+        )
     torch.set_num_threads(1)
     classes = {"dopri5": Dopri5, "implicit-adams": ImplicitAdams}
-    return classes.get(method.integrator, ScipySolver)(problem, method)
+    return classes.get(method.integrator, ScipySolver)(problem, method, DEVICES[device])
 
 
 class _Rhs:
@@ -114,13 +136,16 @@ class _AdamsRhs(_Rhs):
 
 
 class TorchSolver(Solver):
-    """What torchdiffeq's integrators share; tensors live on `device`.
+    """What torchdiffeq's integrators share; tensors live on `device`, one of PyTorch's names.
 
     The counters of a gradient cover both solves, the forward and the backward one.
     """
 
-    device: str = "cpu"
     rhs_class: type[_Rhs] = _Rhs
+
+    def __init__(self, problem: Problem, method: Method, device: str) -> None:
+        super().__init__(problem, method)
+        self.device = device
 
     @abstractmethod
     def settings(self, rtol: float, work: Work) -> dict[str, Any]:
@@ -145,6 +170,15 @@ class TorchSolver(Solver):
     def gradient(self, y0: Array, p: Array, rtol: float, atol: float) -> Call[Gradient]:
         run = partial(self._run_gradient, y0, p, rtol, atol)
         return Call(run, self._read_gradient)
+
+    def device_memory(self, y0: Array, p: Array, rtol: float, atol: float) -> DeviceMemory:
+        import torch
+
+        call = self.gradient(y0, p, rtol, atol)
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call.run()
+        return DeviceMemory(torch.cuda.max_memory_allocated() - before, "torch.cuda allocator")
 
     def _run_states(
         self, solve: str, y: Array, p: Array, times: Array, rtol: float, atol: float

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from random import Random
+from typing import get_args
 
-from adapters import Method, get_method, methods
+from adapters import Device, Method, get_method, methods
 from problems import get_problem, nearest, problem_names
 
 # The one seed of the order in which cases are run.
@@ -18,23 +19,25 @@ class BadRequest(ValueError):
 
 @dataclass(frozen=True)
 class Case:
-    """One measurement to make: canonical problem and method names, and the tolerances."""
+    """One measurement to make: canonical problem and method names, the tolerances, the device."""
 
     problem: str
     method: str
     rtol: float
     atol: float
+    device: Device = "cpu"
 
     @property
-    def key(self) -> tuple[str, str, float, float]:
+    def key(self) -> tuple[str, str, float, float, str]:
         """What tells one case from another among the records of a run."""
-        return (self.problem, self.method, self.rtol, self.atol)
+        return (self.problem, self.method, self.rtol, self.atol, self.device)
 
     @property
     def solve_key(self) -> str:
         """Equal for cases whose forward solve is the same: only the strategy differs."""
         method = get_method(self.method)
-        return f"{self.problem} {method.framework}/{method.integrator} {self.rtol!r} {self.atol!r}"
+        solver = f"{method.framework}/{method.integrator}"
+        return f"{self.problem} {solver} {self.rtol!r} {self.atol!r} {self.device}"
 
     @property
     def risky(self) -> bool:
@@ -44,9 +47,10 @@ class Case:
 
     @property
     def worker(self) -> str:
-        """Cases of one worker share its imports and compiled programs."""
+        """Cases of one worker share its imports, its device and compiled programs."""
         method = get_method(self.method)
-        return f"{method.framework}-{method.integrator}" + ("-risky" if self.risky else "")
+        solver = f"{method.framework}-{method.integrator}-{self.device}"
+        return solver + ("-risky" if self.risky else "")
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,14 @@ def get_tier(name: str) -> Tier:
     return TIERS[name]
 
 
+def get_device(name: str) -> Device:
+    """The device called `name`; raises BadRequest otherwise."""
+    for known in get_args(Device):
+        if name == known:
+            return known
+    raise BadRequest(f"unknown device {name!r}; known: {', '.join(get_args(Device))}")
+
+
 def select_problems(globs: Sequence[str], default: Iterable[str]) -> list[str]:
     """Canonical problem names for the globs; a glob is a name with variants or a pattern.
 
@@ -135,6 +147,7 @@ def make_cases(
     chosen: Iterable[Method],
     rtols: Iterable[float],
     atol: float | None = None,
+    device: Device = "cpu",
 ) -> list[Case]:
     """All combinations, `atol` None meaning the problem's own, in the order they are to be run.
 
@@ -145,7 +158,11 @@ def make_cases(
     names = list(problems)
     cases = [
         Case(
-            name, method.name, rtol, get_problem(name).default_atol(rtol) if atol is None else atol
+            name,
+            method.name,
+            rtol,
+            get_problem(name).default_atol(rtol) if atol is None else atol,
+            device,
         )
         for method in chosen
         for name in names

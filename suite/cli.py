@@ -84,6 +84,7 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(help="Seconds a case; by default the tier's.")
     ] = None,
+    device: Annotated[str, typer.Option(help="Where gradients are computed: cpu or gpu.")] = "cpu",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the records to this file.")
     ] = None,
@@ -98,7 +99,7 @@ def run(
     """Measure cases, keep the records, print the table. Failing methods are results."""
     from suite import session
 
-    request = session.request(problem or [], method or [], rtol, atol, tier, timeout)
+    request = session.request(problem or [], method or [], rtol, atol, tier, timeout, device)
     try:
         session.run(request, json_file, fresh, scheduler, _console())
     except session.RunError as error:

@@ -67,7 +67,7 @@ def measure(
             client,
             call=partial(measure_here, job=job),
             kind=lambda case: case.worker,
-            admit=partial(_admit, client, texts, complain),
+            admit=partial(_admit, client, texts, any(c.device == "gpu" for c in cases), complain),
             started=announce,
             patience=PATIENCE,
         )
@@ -99,10 +99,14 @@ def _lost(case: Case, lost: _dispatch.Lost, job: Job) -> Record:
 
 
 def _admit(
-    client: Client, texts: dict[str, str], complain: Callable[[str], None], address: str
+    client: Client,
+    texts: dict[str, str],
+    gpu: bool,
+    complain: Callable[[str], None],
+    address: str,
 ) -> bool:
     """Whether a worker that has joined may be used."""
-    answer = client.run(arrive, commit(), texts, workers=[address], on_error="return")
+    answer = client.run(arrive, commit(), texts, gpu, workers=[address], on_error="return")
     fault = answer.get(address, "it left at once")
     if fault:
         complain(f"not used: worker {address}: {fault}")
@@ -110,7 +114,10 @@ def _admit(
 
 
 def arrive(
-    expected: tuple[str | None, bool | None], texts: dict[str, str], dask_worker: Worker
+    expected: tuple[str | None, bool | None],
+    texts: dict[str, str],
+    gpu: bool,
+    dask_worker: Worker,
 ) -> str | None:
     """On a worker: what makes it unusable, or None; stores references that it lacks."""
     if dask_worker.state.nthreads != 1:
@@ -119,6 +126,8 @@ def arrive(
         return "it may start no processes; start it with --no-nanny"
     if commit() != expected:
         return f"its suite is at commit {commit()[0]}, not {expected[0]}; use the same checkout"
+    if gpu and machine()["accelerator"] is None:
+        return "it has no GPU, and would take every case only to say so"
     for name, text in texts.items():
         path: Path = references.path(get_problem(name))
         if not path.exists():
@@ -137,7 +146,7 @@ class _Station:
         self._ready: set[object] = set()
 
     def measure(self, case: Case) -> Record:
-        program = (case.method, get_problem(case.problem).program)
+        program = (case.method, case.device, get_problem(case.problem).program)
         if program not in self._ready:
             self._runner.prepare([case])
             self._ready.add(program)

@@ -92,10 +92,12 @@ def _methods(methods: list[dict[str, Any]]) -> Table:
     table = Table(title="Methods")
     table.add_column("name", no_wrap=True)
     table.add_column("family")
+    table.add_column("devices")
     table.add_column("here")
     for method in methods:
         here = "yes" if method["available"] else f"no: {method['reason']}"
-        table.add_row(method["name"], method["family"], escape(here))
+        devices = ", ".join(method["devices"])
+        table.add_row(method["name"], method["family"], devices, escape(here))
     return table
 
 

@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from packaging.requirements import Requirement
@@ -32,32 +33,50 @@ STEADY = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    # a GPU's memory is taken as it is needed: several workers share it
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
 
 
 @lru_cache(maxsize=1)
-def machine() -> dict[str, str | int]:
-    """CPU name, cores, memory in bytes, operating system and Python of this machine.
+def machine() -> dict[str, Any]:
+    """CPU name, cores, memory in bytes, accelerator, operating system and Python of this machine.
 
-    `name` is made of the CPU and its cores: what figures depend on, and not who owns the machine.
+    `name` is made of the CPU, its cores and the accelerator: what figures depend on, and not who
+    owns the machine.
     """
     import cpuinfo
     import psutil
 
     cpu = cpuinfo.get_cpu_info().get("brand_raw", platform.processor() or "unknown")
     cores = os.cpu_count() or 1
-    words = re.findall(r"[a-z0-9]+", cpu.lower().replace("(r)", " ").replace("(tm)", " "))
+    gpu = accelerator()
     return {
-        "name": "-".join([*words, f"{cores}core"]),
+        "name": "-".join([*_words(cpu), f"{cores}core", *_words(gpu or "")]),
         "cpu": cpu,
         "cores": cores,
         "memory_bytes": psutil.virtual_memory().total,
+        "accelerator": gpu,
         "system": platform.system(),
         "architecture": platform.machine(),
         "python": platform.python_version(),
         "threads": 1,
     }
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", name.lower().replace("(r)", " ").replace("(tm)", " "))
+
+
+def accelerator() -> str | None:
+    """The first NVIDIA GPU's name, as its driver tells it; None where there is none."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return next(iter(done.stdout.splitlines()), None)
 
 
 def portable(text: str) -> str:

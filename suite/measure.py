@@ -16,7 +16,17 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters import Call, Gradient, Solution, Solver, SolverFailure, Unsupported, get_method, load
+from adapters import (
+    Call,
+    Gradient,
+    NotAvailable,
+    Solution,
+    Solver,
+    SolverFailure,
+    Unsupported,
+    get_method,
+    load,
+)
 from problems import Problem, get_problem
 from suite import metrics, references
 from suite.cases import Case
@@ -103,9 +113,9 @@ def prepare(case: Case) -> None:
 
 def _loaded(case: Case, problem: Problem) -> Solver:
     """The solver, built once a process for equal programs."""
-    key = (case.method, problem.program)
+    key = (case.method, case.device, problem.program)
     if key not in _solvers:
-        _solvers[key] = load(problem, get_method(case.method))
+        _solvers[key] = load(problem, get_method(case.method), case.device)
     return _solvers[key]
 
 
@@ -262,8 +272,15 @@ class _Measurement:
         return result, timing
 
     def _memory(self) -> Figures:
-        """High-water mark of the allocations, native ones included, during one warm gradient."""
+        """High-water mark during one warm gradient.
+
+        Of all allocations, native ones included, on a CPU; of the framework's own on a GPU.
+        """
         self._needs_gradient()
+        if self.case.device == "gpu":
+            with self._counted():
+                found = self.solver.device_memory(*self._arguments)
+            return {"peak_bytes": found.peak_bytes, "peak_bytes_source": found.source}
         self._affordable("tracing memory", self._gradient_seconds * TRACING_FACTOR)
         import memray
 
@@ -274,7 +291,7 @@ class _Measurement:
                 call.run()
             with memray.FileReader(trace) as reader:
                 peak = int(reader.metadata.peak_memory)
-        return {"peak_bytes": peak}
+        return {"peak_bytes": peak, "peak_bytes_source": "memray"}
 
     def _difference(self) -> Figures:
         """The gradient against central differences of the method's own forward solve."""
@@ -384,6 +401,8 @@ def explain(error: Exception) -> tuple[Status, str]:
         return "diverged", line
     if isinstance(error, Unsupported):
         return "unsupported", line
+    if isinstance(error, NotAvailable):
+        return "not-available", line
     if isinstance(error, MemoryError):
         return "out-of-memory", f"asked for more memory than its limit: {line}"
     if isinstance(error, ImportError):

@@ -35,7 +35,8 @@ FIELDS = (
         for name in ("forward", "gradient")
         for tail in ("", "_q25", "_q75", "_count")
     )
-    + ("compile_seconds", "compile_cached", "peak_bytes", "steps", "steps_rejected")
+    + ("compile_seconds", "compile_cached", "peak_bytes", "peak_bytes_source")
+    + ("steps", "steps_rejected")
     + ("rhs_evaluations", "jacobian_evaluations", "factorisations", "calibration_seconds")
     + ("versions", "machine", "device", "stack", "commit", "clean", "date", "run", "run_cases")
 )
@@ -89,6 +90,11 @@ def _revived(value: Any) -> Any:
     if isinstance(value, list):
         return [_revived(item) for item in value]
     return float(value) if value in ("nan", "inf", "-inf") else value
+
+
+def case_key(record: Record) -> tuple[Any, ...]:
+    """`Case.key` of the case that was recorded."""
+    return tuple(record[name] for name in ("problem", "method", "rtol", "atol", "device"))
 
 
 def request_key(cases: Iterable[Case], settings: str) -> str:

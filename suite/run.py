@@ -19,7 +19,7 @@ from suite import worker
 from suite.cases import Case
 from suite.machine import ROOT, STACK_VARIABLE, STEADY, commit, machine, portable, versions
 from suite.measure import Effort, Figures
-from suite.records import FIELDS, Record
+from suite.records import FIELDS, Record, case_key
 from suite.worker import read_figures
 
 # A gradient that asks for more is no option on a desktop; JAX and PyTorch alone take under 1 GiB.
@@ -31,7 +31,10 @@ COMPILE_CACHE = ROOT / ".cache" / "compile"
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds a case may take, by how likely it is to hang, and bytes it may allocate."""
+    """Seconds a case may take, by how likely it is to hang, and bytes it may allocate.
+
+    Bytes are limited on a CPU alone: a GPU's driver maps far more than is used.
+    """
 
     timeout: float
     risky_timeout: float
@@ -59,7 +62,7 @@ class Runner:
     announce: Callable[[Case], None] = lambda case: None
     _pools: dict[str, ProcessPool] = field(default_factory=dict)
     _known: dict[str, Figures] = field(default_factory=dict)
-    _timed_out: dict[tuple[str, str], Record] = field(default_factory=dict)
+    _timed_out: dict[tuple[str, str, str], Record] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> "Runner":
@@ -103,7 +106,7 @@ class Runner:
 
     def _get_ready(self, cases: list[Case]) -> None:
         for case in cases:
-            future = self._pool(case.worker).schedule(
+            future = self._pool(case).schedule(
                 worker.get_ready, args=(case,), timeout=self.limits.timeout
             )
             try:
@@ -119,10 +122,10 @@ class Runner:
             if name.startswith(SHARED_PREFIXES) and value is not None:
                 known.setdefault(name, value)
         if record["status"] == "timeout":
-            self._timed_out.setdefault((case.problem, case.method), record)
+            self._timed_out.setdefault((case.problem, case.method, case.device), record)
             if record.get("stage") == "forward_seconds":
                 solver = case.method.rpartition("/")[0]
-                self._timed_out.setdefault((case.problem, solver), record)
+                self._timed_out.setdefault((case.problem, solver, case.device), record)
 
     def _figures(self, case: Case) -> Figures:
         usable, reason = available(get_method(case.method))
@@ -140,7 +143,7 @@ class Runner:
         The same method at a looser tolerance, or, in the forward solve, any of the integrator's.
         """
         for solver in (case.method, case.method.rpartition("/")[0]):
-            record = self._timed_out.get((case.problem, solver))
+            record = self._timed_out.get((case.problem, solver, case.device))
             if record is not None and record["rtol"] >= case.rtol:
                 return record
         return None
@@ -154,7 +157,7 @@ class Runner:
         limit = self.limits.seconds(case)
         known = self._known.get(case.solve_key, {})
         start = perf_counter()
-        future = self._pool(case.worker).schedule(
+        future = self._pool(case).schedule(
             worker.work, args=(case, self.limits.effort, known, figures), timeout=limit
         )
         try:
@@ -173,13 +176,15 @@ class Runner:
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
 
-    def _pool(self, name: str) -> ProcessPool:
+    def _pool(self, case: Case) -> ProcessPool:
+        name = case.worker
         if name not in self._pools:
+            memory_bytes = self.limits.memory_bytes if case.device == "cpu" else None
             self._pools[name] = ProcessPool(
                 max_workers=1,
                 context=worker.CONTEXT,
                 initializer=worker.initialise,
-                initargs=(self._log(name), self.limits.memory_bytes),
+                initargs=(self._log(name), memory_bytes),
             )
         return self._pools[name]
 
@@ -199,7 +204,7 @@ def describe(case: Case, run: str, run_cases: int) -> Record:
         "atol": case.atol,
         "versions": versions(method),
         "machine": machine(),
-        "device": "cpu",
+        "device": case.device,
         "stack": os.environ.get(STACK_VARIABLE),
         "commit": head,
         "clean": clean,
@@ -240,10 +245,7 @@ def run_cases(
     cases: list[Case], done: list[Record], runner: Runner, keep: Callable[[Record], None]
 ) -> Iterator[Record]:
     """Measure the cases that `done` lacks, hand each record to `keep` at once, and yield it."""
-    finished = {
-        (record["problem"], record["method"], record["rtol"], record["atol"]): record
-        for record in done
-    }
+    finished = {case_key(record): record for record in done}
     for case in cases:
         if case.key in finished:
             runner.learn(case, finished[case.key])

@@ -16,6 +16,7 @@ from suite import display, records, references, tables
 from suite.cases import (
     BadRequest,
     Case,
+    get_device,
     get_tier,
     make_cases,
     select_methods,
@@ -54,6 +55,7 @@ def request(
     atol: float | None,
     tier_name: str,
     timeout: float | None,
+    device: str = "cpu",
 ) -> Request:
     """The request that the options of `stiffgrad run` make.
 
@@ -66,7 +68,7 @@ def request(
     if timeout is not None and not 0 < timeout < float("inf"):
         raise BadRequest(f"--timeout {timeout:g}: needs a positive number of seconds")
     problems = select_problems(problem_globs, tier.problems)
-    cases = make_cases(problems, select_methods(method_globs), rtols, atol)
+    cases = make_cases(problems, select_methods(method_globs), rtols, atol, get_device(device))
     effort = Effort(tier.timing_seconds, tier.check_seconds)
     limits = Limits(timeout or tier.timeout, timeout or tier.risky_timeout, effort)
     return Request(tier_name, cases, limits)
@@ -139,7 +141,7 @@ def _measure(
 
 
 def _missing(wanted: Request, file: records.RunFile) -> list[Case]:
-    done = {(row["problem"], row["method"], row["rtol"], row["atol"]) for row in file.done}
+    done = set(map(records.case_key, file.done))
     return [case for case in wanted.cases if case.key not in done]
 
 

@@ -14,6 +14,7 @@ Status = Literal[
     "crashed",
     "unsupported",
     "not-installed",
+    "not-available",
 ]
 # Each status with the sign that tables show for it and what it means.
 STATUSES: dict[Status, tuple[str, str]] = {
@@ -28,6 +29,7 @@ STATUSES: dict[Status, tuple[str, str]] = {
     "crashed": ("C", "the process died"),
     "unsupported": ("-", "the method cannot do what the case asks"),
     "not-installed": ("·", "a required package is missing or too old"),
+    "not-available": ("○", "the device asked for is not there"),
 }
 
 INACCURATE_FACTOR = 100.0

@@ -14,14 +14,16 @@ from suite.records import hand_over, parse_line
 CONTEXT = multiprocessing.get_context("spawn")
 
 
-def initialise(log: Path, memory_bytes: int) -> None:
-    """Send what frameworks print to `log`, and refuse allocations beyond `memory_bytes`."""
+def initialise(log: Path, memory_bytes: int | None) -> None:
+    """Send what frameworks print to `log`, and refuse allocations beyond `memory_bytes` if any."""
     sys.stdout.flush()
     sys.stderr.flush()
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)
+    if memory_bytes is None:
+        return
     try:
         import resource
     except ImportError:

@@ -31,6 +31,7 @@ def stiffgrad(*words, **more):
         (("run", "--rtol", "2"), "1e-4,1e-6"),
         (("run", "--atol", "-1"), "positive"),
         (("run", "--timeout", "0"), "positive"),
+        (("run", "--device", "tpu"), "cpu, gpu"),
         (("list", "--problem", "polu"), "pollu"),
         (("list", "--method", "difrax/*"), "diffrax"),
         (("show", "no-such-run"), "nearest known"),

@@ -211,14 +211,24 @@ def test_an_unfit_worker_is_named_with_what_to_do(words, advice, monkeypatch):
 def test_another_checkout_is_refused(monkeypatch):
     monkeypatch.setattr(cluster, "commit", lambda: ("b" * 40, True))
     worker = type("Worker", (), {"state": type("State", (), {"nthreads": 1})})
-    assert "use the same checkout" in cluster.arrive(("a" * 40, True), {}, worker)
-    assert cluster.arrive(("b" * 40, True), {}, worker) is None
+    assert "use the same checkout" in cluster.arrive(("a" * 40, True), {}, False, worker)
+    assert cluster.arrive(("b" * 40, True), {}, False, worker) is None
+
+
+def test_a_worker_without_a_gpu_is_not_used_for_one(monkeypatch):
+    worker = type("Worker", (), {"state": type("State", (), {"nthreads": 1})})
+    for name, fit in (("NVIDIA H200", True), (None, False)):
+        monkeypatch.setattr(cluster, "machine", lambda name=name: {"accelerator": name})
+        fault = cluster.arrive(cluster.commit(), {}, True, worker)
+        assert fault is None if fit else "it has no GPU" in fault
 
 
 def test_a_worker_is_given_the_references_it_lacks(monkeypatch, tmp_path):
     monkeypatch.setattr(references, "path", lambda problem: tmp_path / "new" / "it.json")
     worker = type("Worker", (), {"state": type("State", (), {"nthreads": 1})})
-    assert cluster.arrive(cluster.commit(), {get_problem("rober").name: "text"}, worker) is None
+    assert (
+        cluster.arrive(cluster.commit(), {get_problem("rober").name: "text"}, False, worker) is None
+    )
     assert (tmp_path / "new" / "it.json").read_text() == "text"
 
 
