@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from adapters import available, methods
+from report.gather import ABSENT
 
 
 def matrix(data: pd.DataFrame) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def matrix(data: pd.DataFrame) -> dict[str, Any]:
     }
     frameworks = list(dict.fromkeys(framework for framework, _ in pairs.values()))
     strategies = list(dict.fromkeys(strategy for _, strategy in pairs.values()))
-    measured = set(data.loc[data["status"] != "not-installed", "method"])
+    measured = set(data.loc[~data["status"].isin(ABSENT), "method"])
     rows = [
         {
             "framework": framework,

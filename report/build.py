@@ -10,6 +10,7 @@ import pandas as pd
 
 from report import (
     availability,
+    batches,
     claims,
     dots,
     gather,
@@ -18,6 +19,7 @@ from report import (
     page,
     precision,
     profiles,
+    releases,
     statusmap,
     sweeps,
 )
@@ -28,6 +30,7 @@ from report.gather import Platform
 from report.looks import Looks
 from report.table import Table
 from suite.machine import RESULTS, commit
+from suite.records import Record
 from suite.statuses import STATUSES
 
 GENERATOR = 'name="generator" content="stiffgrad report"'
@@ -76,16 +79,19 @@ def build(out: Path, sources: Sources, progress: Callable[[str], None] = lambda 
     `progress` is told what is being made. Raises ReportError where there are no records;
     UnknownNameError for an unknown run.
     """
-    found = gather.platforms(gather.read(sources.runs))
-    everything = pd.concat([platform.data for platform in found])
-    history = overtime.load(sources.asv)
+    recorded = gather.read(sources.runs)
+    found = gather.platforms(recorded)
+    everything = pd.concat([rows for one in found for rows in (one.data, one.batches)])
+    history = overtime.load(sources.asv, recorded)
     known = [everything] if history.empty else [everything, history]
     about = pd.concat([rows[["method", *FILTERS]] for rows in known]).drop_duplicates("method")
     looks = Looks(about)
     parts = [_platform(platform, looks) for platform in found]
-    parts.append(_history(history, looks))
-    if len(found) > 1:
-        parts.append(Part("Platforms side by side", "platforms").add(listings.side_by_side(found)))
+    parts += _batches(found, looks)
+    parts.append(_history(history, recorded, looks))
+    ranked = [platform for platform in found if platform.ranked]
+    if len(ranked) > 1:
+        parts.append(Part("Platforms side by side", "platforms").add(listings.side_by_side(ranked)))
     _clear(out)
     _write(parts, out, progress)
     progress("the page")
@@ -109,8 +115,10 @@ def build(out: Path, sources: Sources, progress: Callable[[str], None] = lambda 
 
 
 def _platform(platform: Platform, looks: Looks) -> Part:
-    ranked = profiles.ranking(platform.data)
     part = Part(platform.name, platform.slug)
+    if not platform.ranked:
+        return _empty(part, platform)
+    ranked = profiles.ranking(platform.data)
     across = [
         Part("Failure map", "failure-map").add(
             statusmap.table(platform), statusmap.figure(platform)
@@ -151,7 +159,26 @@ def _problem(platform: Platform, problem: str, ranked: Any, looks: Looks) -> Par
     )
 
 
-def _history(found: Any, looks: Looks) -> Part:
+def _empty(part: Part, platform: Platform) -> Part:
+    """A platform without a ranking: why, or where else its records are."""
+    if platform.absent:
+        reasons = {str(r) for rows in (platform.data, platform.batches) for r in rows["reason"]}
+        part.text = f"Nothing could be measured: {'; '.join(sorted(reasons))}."
+    else:
+        part.text = "Batches only, which are compared below."
+    return part
+
+
+def _batches(found: list[Platform], looks: Looks) -> list[Part]:
+    shown = batches.shown(found, looks)
+    parts = [
+        Part(problem, f"batches-{number}").add(*items)
+        for number, (problem, items) in enumerate(shown)
+    ]
+    return [Part("Batches, and devices side by side", "batches", parts=parts)] if parts else []
+
+
+def _history(found: Any, recorded: list[Record], looks: Looks) -> Part:
     part = Part("Over time", "over-time")
     if found.empty:
         part.text = "airspeed velocity has nothing on record yet."
@@ -165,7 +192,12 @@ def _history(found: Any, looks: Looks) -> Part:
             )
         ]
         part.text = f"What airspeed velocity has on record; {', '.join(numbers)}."
-        part.add(*overtime.figures(found, looks))
+        for number, track in enumerate(releases.tracks(found)):
+            child = Part(f"{track.framework} over versions, {track.platform}", f"versions-{number}")
+            child.add(releases.figure(track, looks), releases.changes(track, recorded))
+            part.parts.append(child.add(releases.figures_table(track, recorded)))
+        commits = Part("Commits", "commits").add(*overtime.over_commits(found, recorded, looks))
+        part.parts += [] if commits.empty else [commits]
     return part
 
 

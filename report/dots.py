@@ -128,7 +128,7 @@ def _panel(
         axes.set_yticks(range(len(names)), [plain(name) for name in names], fontsize=7.5)
         for group, marks in rows.groupby("group"):
             first = marks.iloc[0]
-            values = [f"{row['label']}: {row['x']:.3g}" for _, row in marks.iterrows()]
+            values = [f"{row['label']}: {row['x']:.3g}" for row in marks.to_dict("records")]
             gid = tags.new(about(first), "\n".join([f"{group}: {unit}", *values]))
             places = [names.index(row) for row in marks["row"]]
             axes.plot(marks["x"], places, gid=gid, **looks.curve(first) | MARK | override)

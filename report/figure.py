@@ -20,6 +20,9 @@ LEFT, RIGHT, TOP, BOTTOM = 0.62, 0.2, 0.32, 0.5
 LEGEND_LINE = 0.152
 # More labels than this run into each other, or hide the order of magnitude.
 MOST_TICKS = 7
+# Of a logarithmic axis; where there are fewer decades, digits between them are labelled too.
+LEAST_SPAN = 4.0
+FEW_DECADES = 1.5
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -164,10 +167,13 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$").lstrip("_")
 
 
-def data_limits(values: pd.Series) -> tuple[float, float]:
-    """Limits of a logarithmic axis with some room around positive finite values."""
+def data_limits(values: pd.Series, span: float = LEAST_SPAN) -> tuple[float, float]:
+    """Limits of a logarithmic axis with some room around positive finite values.
+
+    They are a factor of `span` apart at least: noise is not to look like a difference.
+    """
     least, most = float(values.min()), float(values.max())
-    room = (most / least) ** 0.06 if most > least else 3.0
+    room = max((most / least) ** 0.06, (span * least / most) ** 0.5)
     return least / room, most * room
 
 
@@ -175,20 +181,28 @@ def logarithmic(axes: Any, *names: str, ticks: int = MOST_TICKS) -> None:
     """Make the axes `x`, `y` logarithmic, with few labels, and those as plain text."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+    class Locator(LogLocator):
+        def tick_values(self, vmin: float, vmax: float) -> Any:
+            few = 0 < vmin < vmax < vmin * 10**FEW_DECADES
+            self.set_params(subs=(1.0, 2.0, 5.0) if few else (1.0,))
+            return super().tick_values(vmin, vmax)
+
     for name in names:
         axes.set(**{f"{name}scale": "log"})
         axis = getattr(axes, f"{name}axis")
-        axis.set_major_locator(LogLocator(numticks=ticks))
+        axis.set_major_locator(Locator(numticks=ticks))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
 
 
 def power(value: float) -> str:
-    """A power of ten as a label; anything else in digits."""
-    exponent = round(math.log10(value)) if value > 0 else 0
-    if not math.isclose(value, 10.0**exponent):
+    """A value as a label, in digits or with a power of ten."""
+    exponent = math.floor(math.log10(value) + 1e-9) if value > 0 else 0
+    if -2 <= exponent <= 3:
         return f"{value:g}"
-    return f"{value:g}" if -2 <= exponent <= 3 else "10" + str(exponent).translate(SUPERSCRIPTS)
+    digits = f"{value / 10.0**exponent:g}"
+    ten = "10" + str(exponent).translate(SUPERSCRIPTS)
+    return ten if digits == "1" else f"{digits}·{ten}"
 
 
 def legend(axes: Any, panel_height: float = HEIGHT, columns: int = 1, handles: Any = None) -> None:

@@ -24,6 +24,17 @@ def number(title: str, name: str, spec: str = ".2g", scale: float = 1.0) -> Colu
     return Column(title, lambda row: formatted(row[name], spec, scale), sort_by(name))
 
 
+def large(title: str, name: str) -> Column:
+    """A column of figures that may be large, to three digits and without powers of ten."""
+    return Column(title, lambda row: in_thousands(row[name]), sort_by(name))
+
+
+def in_thousands(value: object) -> str:
+    """Three digits, and a comma between thousands."""
+    rounded = formatted(value, ".3g")
+    return f"{float(rounded):,.0f}" if "e+" in rounded else rounded
+
+
 def text(title: str, name: str) -> Column:
     """A column of words."""
     return Column(title, lambda row: str(row[name]))

@@ -14,6 +14,8 @@ from suite import records, tables
 from suite.records import Record
 
 CASE = ("platform", "problem", "method", "rtol", "atol")
+# Statuses of cases that could not even be tried.
+ABSENT = ("not-installed", "not-available")
 OLDEST = Version("0")
 
 
@@ -21,12 +23,14 @@ OLDEST = Version("0")
 class Platform:
     """What may stand in one ranking: a machine and a device, with the records measured there.
 
-    `slug` is its name as part of a file name or an anchor, unlike that of any other.
+    `slug` is its name as part of a file name or an anchor, unlike that of any other. `batches` are
+    the records of many problems at once: no problems of their own, they are compared by their size.
     """
 
     name: str
     slug: str
     data: pd.DataFrame
+    batches: pd.DataFrame
 
     def of(self, problem: str) -> pd.DataFrame:
         """The records of one problem."""
@@ -35,7 +39,17 @@ class Platform:
     @property
     def size(self) -> int:
         """How many cases."""
-        return len(self.data)
+        return len(self.data) + len(self.batches)
+
+    @property
+    def absent(self) -> bool:
+        """Whether nothing could be measured here, for want of the device or of all packages."""
+        return all(frame["status"].isin(ABSENT).all() for frame in (self.data, self.batches))
+
+    @property
+    def ranked(self) -> bool:
+        """Whether there is something to be ranked."""
+        return not (self.absent or self.data.empty)
 
     @cached_property
     def problems(self) -> list[str]:
@@ -67,16 +81,21 @@ def read(names: Sequence[str]) -> list[Record]:
 
 def platforms(found: Iterable[Record]) -> list[Platform]:
     """The chosen records by machine and device, the platform with most cases first."""
-    data = tables.frame(chosen(found))
+    data = tables.frame([{"batch": None} | record for record in chosen(found)])
     groups = sorted(data.groupby("platform"), key=lambda group: -len(group[1]))
     slugs = distinct_slugs([str(name) for name, _ in groups])
-    return [Platform(str(name), slugs[str(name)], group) for name, group in groups]
+    return [
+        Platform(str(name), slugs[str(name)], group[single], group[~single])
+        for name, group in groups
+        for single in [group["batch"].isna()]
+    ]
 
 
 def chosen(found: Iterable[Record]) -> list[Record]:
     """One record a case and platform: that of the newest version of its framework, then the latest.
 
-    A record of a method that was not installed stands only where there is no other.
+    A record of what could not be tried stands only where there is no other; one from the present
+    environment goes before one of the same version from a stack.
     """
     best: dict[tuple[Any, ...], Record] = {}
     for record in found:
@@ -93,16 +112,22 @@ def platform_name(record: Record) -> str:
     return name if device in (None, "cpu") else f"{name}, {device}"
 
 
-def _age(record: Record) -> tuple[bool, Version, str]:
-    return record["status"] != "not-installed", framework_version(record), record["date"]
+def _age(record: Record) -> tuple[bool, Version, bool, str]:
+    present = record.get("stack") is None
+    tried = record["status"] not in ABSENT
+    return tried, parsed(framework_version(record)), present, record["date"]
 
 
-def framework_version(record: Record) -> Version:
+def framework_version(record: Record) -> str | None:
     """Of the distribution called like the framework, or like its first word."""
     name, versions = record["framework"], record["versions"] or {}
-    text = versions.get(name) or versions.get(name.split("-")[0])
+    return versions.get(name) or versions.get(name.split("-")[0])
+
+
+def parsed(version: str | None) -> Version:
+    """To be compared; none, or what is no version, is older than any."""
     try:
-        return Version(text) if text else OLDEST
+        return Version(version) if version else OLDEST
     except InvalidVersion:
         return OLDEST
 

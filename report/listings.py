@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from report import dots, formats, profiles
-from report.formats import NONE, number, sort_by, target, text
+from report.formats import NONE, large, number, sort_by, target, text
 from report.gather import Platform
 from report.profiles import TARGETS, Field
 from report.table import Column, Table
@@ -19,11 +19,13 @@ SIGNS = (
 )
 
 
-def ranking(platform: Platform, problem: str, ranked: pd.DataFrame) -> Table:
+def ranking(platform: Platform, problem: str, ranked: pd.DataFrame) -> Table | None:
     """Methods by the time they take to reach equal gradient errors."""
     data = platform.of(problem)
     newest = data.sort_values("rtol").drop_duplicates("method")[["method", "commit", "date"]]
     frame = ranked[ranked["problem"] == problem].merge(newest, on="method", how="left")
+    if frame.empty:
+        return None
     columns = [
         text("method", "method"),
         text("", "signs"),
@@ -119,7 +121,7 @@ def _controlled(
         number("gradient error", "target", ".0e"),
         text("method", "method"),
         Column("ms", dots.time_text, sort_by("seconds")),
-        number("ratio", "ratio", ".3g"),
+        large("ratio", "ratio"),
         number("MiB", "peak_bytes", ".3g", 2**-20),
     ]
     title = f"Same {what}, side by side, at equal gradient error"
@@ -131,7 +133,7 @@ def _controlled(
 
 def everything(platform: Platform) -> Table:
     """All chosen records, a row each, to be worked on further."""
-    frame = platform.data.copy()
+    frame = platform.data.sort_values(["problem", "method", "rtol"], ascending=[True, True, False])
     for name in frame:
         if frame[name].map(lambda value: isinstance(value, dict | list)).any():
             frame[name] = [

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from adapters import methods
+from suite.statuses import STATUSES
 
 # Okabe & Ito 2008, Color Universal Design; yellow is left out, being unreadable on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -31,7 +32,23 @@ STATUS_COLOURS = {
     "crashed": ("#7a1f1f", True),
     "unsupported": ("#c9c9c9", False),
     "not-installed": ("#efefef", False),
+    "not-available": ("#dfe6ee", False),
 }
+OTHER_STATUS = ("#ffffff", False)
+
+
+def status_colour(status: str) -> tuple[str, bool]:
+    """Colour of a status, and whether the sign on it is to be white."""
+    return STATUS_COLOURS.get(status, OTHER_STATUS)
+
+
+def status_styles() -> str:
+    """The same as rules for the page."""
+    return "\n".join(
+        f".s-{name}{{background:{colour};color:{'#fff' if white else 'inherit'}}}"
+        for name in STATUSES
+        for colour, white in [status_colour(name)]
+    )
 
 
 class Looks:

@@ -5,6 +5,7 @@ from typing import Any
 
 from report import figure, words
 from report.figure import Figure
+from report.looks import status_styles
 from report.svg import Styles
 
 HERE = Path(__file__).parent
@@ -32,7 +33,7 @@ def render(content: dict[str, Any]) -> str:
         **content,
         drawings=drawings,
         section=words.section,
-        style=Markup((HERE / "page.css").read_text() + styles.css()),
+        style=Markup("\n".join([(HERE / "page.css").read_text(), status_styles(), styles.css()])),
         script=Markup((HERE / "page.js").read_text()),
     )
 

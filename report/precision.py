@@ -42,7 +42,8 @@ def usable(data: pd.DataFrame, name: str, scale: float) -> pd.DataFrame:
     x = pd.to_numeric(data["gradient_error"], errors="coerce").clip(lower=LEAST_ERROR)
     y = pd.to_numeric(data[name], errors="coerce") * scale
     good = data["status"].isin(USABLE) & np.isfinite(x) & np.isfinite(y) & (y > 0)
-    return data.assign(x=x, y=y)[good].sort_values(["method", "rtol"], ascending=[True, False])
+    kept = data[["method", "framework", "strategy", "family", "rtol"]]
+    return kept.assign(x=x, y=y)[good].sort_values(["method", "rtol"], ascending=[True, False])
 
 
 def _figure(
@@ -75,7 +76,7 @@ def _drawer(points: pd.DataFrame, family: str, unit: str, looks: Looks) -> Any:
             curve = curves[method]
             last = curve.iloc[-1]
             lines = [f"{method}", f"rtol: gradient error, {unit}"]
-            tip = "\n".join([*lines, *(_point(row) for _, row in curve.iterrows())])
+            tip = "\n".join([*lines, *map(_point, curve.to_dict("records"))])
             gid = tags.new(attributes(last), tip)
             rank = f"{named.index(method) + 1} " if method in named else ""
             label = plain(f"{rank}{method}") if rank else "_"

@@ -17,6 +17,7 @@ from suite import tables
 
 # Gradient errors at which methods are compared.
 TARGETS = (1e-4, 1e-6, 1e-8)
+BOUNDS = [f"bound {target:.0e}" for target in TARGETS]
 NAMED = 8
 LEAST_PROBLEMS = 3
 FAINT: dict[str, Any] = {"marker": "", "linewidth": 0.8, "alpha": 0.35}
@@ -123,7 +124,12 @@ def figure(platform: Platform, ranked: pd.DataFrame, field: Field, looks: Looks)
 def ranking(data: pd.DataFrame) -> pd.DataFrame:
     """`suite.tables.ranking` at the report's gradient errors, with what methods are known by."""
     about = data.drop_duplicates("method")[["method", "framework", "integrator", "strategy"]]
-    return tables.ranking(data, TARGETS).merge(about, on="method", how="left")
+    found = tables.ranking(data, TARGETS)
+    if found.empty:
+        # a column of nothing is one of objects, for which nothing is infinite
+        found = found.reindex(columns=[*found, "method", "family", *BOUNDS])
+        found = found.astype({name: float for name in found if name.startswith("at ")})
+    return found.merge(about, on="method", how="left")
 
 
 def _drawer(found: pd.DataFrame, about: pd.DataFrame, looks: Looks) -> Any:

@@ -1,12 +1,14 @@
 """The failure map: how every method ended on every problem, by colour, by sign, and why."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
 from report.figure import Figure, Panel, Tags, plain
+from report.formats import is_number
 from report.gather import Platform
-from report.looks import STATUS_COLOURS, attributes
+from report.looks import attributes, status_colour
 from report.table import Column, Table
 from suite.statuses import STATUSES
 
@@ -28,7 +30,7 @@ def marks(data: pd.DataFrame) -> dict[tuple[str, str], Marks]:
     found: dict[tuple[str, str], Marks] = {}
     for row in data.sort_values(["rtol", "atol"], ascending=False).to_dict("records"):
         error = row["gradient_error"]
-        why = row["reason"] or (f"relative gradient error {error:.1e}" if error == error else "")
+        why = row["reason"] or (f"relative gradient error {error:.1e}" if is_number(error) else "")
         tip = f"rtol {row['rtol']:.0e}: {row['status']}. {why}"
         cell = found.setdefault((row["method"], row["problem"]), [])
         cell.append((sign(row["status"]), row["status"], tip))
@@ -45,7 +47,8 @@ def table(platform: Platform) -> Table:
         frame[problem] = ["".join(part[0] for part in cell) for cell in cells]
     columns = [Column("method", lambda row: row["method"])]
     columns += [_column(problem, found) for problem in platform.problems]
-    note = f"One sign a tolerance, loosest first. Blank: {NOT_TRIED}. {legend()}."
+    signs = legend(platform.data["status"])
+    note = f"One sign a tolerance, loosest first. Blank: {NOT_TRIED}. {signs}."
     name = f"{platform.slug}/failure-map"
     return Table(name, "By method and problem", frame, columns, platform.data, note)
 
@@ -58,9 +61,12 @@ def _column(problem: str, found: dict[tuple[str, str], Marks]) -> Column:
     )
 
 
-def legend() -> str:
-    """Every sign and what it means."""
-    return "; ".join(f"{sign} {name}: {meaning}" for name, (sign, meaning) in STATUSES.items())
+def legend(found: Iterable[str | None]) -> str:
+    """The signs of the statuses `found`, and what they mean."""
+    present = set(found)
+    return "; ".join(
+        f"{sign} {name}: {meaning}" for name, (sign, meaning) in STATUSES.items() if name in present
+    )
 
 
 def figure(platform: Platform) -> Figure:
@@ -102,7 +108,7 @@ def _draw(
             for x, (text, status, tip) in enumerate(
                 found.get((row["method"], problem), []), start=start
             ):
-                colour, white = STATUS_COLOURS.get(status, ("#ffffff", False))
+                colour, white = status_colour(status)
                 gid = tags.new(attributes(row), f"{row['method']}, {problem}, {tip}")
                 axes.add_patch(Rectangle((x, y), 0.94, 0.94, color=colour, gid=gid))
                 ink = "white" if white else "black"
@@ -117,7 +123,7 @@ def _draw(
     axes.tick_params(length=0)
     present = {part[1] for cell in found.values() for part in cell}
     keys = [
-        Rectangle((0, 0), 1, 1, color=STATUS_COLOURS[name][0], label=f"{text} {name}")
+        Rectangle((0, 0), 1, 1, color=status_colour(name)[0], label=f"{text} {name}")
         for name, (text, _) in STATUSES.items()
         if name in present
     ]

@@ -107,8 +107,9 @@ def _rename(root: ElementTree.Element, prefix: str) -> None:
 def _shrink(root: ElementTree.Element, styles: Styles) -> None:
     """Leave out what a page need not carry: blanks, digits below a hundredth of a point, groups
     of nothing, the font, which the page sets, and styles said before."""
-    for element in list(root.iter()):
+    for element in root.iter():
         _share_style(element)
+    for element in list(root.iter()):
         element[:] = [inner for child in element for inner in _unwrapped(child)]
         for name in GEOMETRY & element.attrib.keys():
             element.set(name, _rounded(element.attrib[name]))

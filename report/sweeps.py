@@ -107,7 +107,7 @@ def _drawer(
         axes.set(xlabel=label, ylabel=unit)
         for method, found in _points(rows, name, scale).groupby("method"):
             values = found.sort_values("x")
-            points = [f"{row['problem']}: {row['y']:.3g}" for _, row in values.iterrows()]
+            points = [f"{row['problem']}: {row['y']:.3g}" for row in values.to_dict("records")]
             gid = tags.new(attributes(values.iloc[0]), "\n".join([str(method), *points]))
             axes.plot(values["x"], values["y"], gid=gid, alpha=0.75, **looks.curve(values.iloc[0]))
         _families(axes, rows, looks)

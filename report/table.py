@@ -9,10 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from report import provenance
+from report import latex, provenance
 
-# Longer ones would not fit on a page, and are set as a longtable.
-LONGEST_TABULAR = 45
 KINDS = ("csv", "parquet", "md", "tex")
 
 
@@ -89,7 +87,7 @@ def write(table: Table, folder: Path) -> None:
     table.frame.to_csv(_ending(stem, "csv"), index=False)
     _write_parquet(table, _ending(stem, "parquet"))
     _ending(stem, "md").write_text(markdown(table))
-    _ending(stem, "tex").write_text(latex(table))
+    _ending(stem, "tex").write_text(tex(table))
 
 
 def _ending(stem: Path, kind: str) -> Path:
@@ -123,51 +121,9 @@ def _markdown(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|<>&~])", r"\\\1", " ".join(text.split()))
 
 
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    **{sign: f"\\{sign}" for sign in "&%$#_"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "✓": r"$\checkmark$",
-    "✗": r"$\times$",
-    "·": r"$\cdot$",
-    "≤": r"$\le$",
-    "–": "--",
-    "×": r"$\times$",
-    "λ": r"$\lambda$",
-}
-
-
-def latex_text(text: str) -> str:
-    """Plain text as LaTeX that shows it; the signs need amssymb."""
-    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))
-
-
-def latex(table: Table) -> str:
-    """A booktabs table to be `\\input`; tabular, or longtable if it would not fit on a page."""
-    kind = "tabular" if len(table.frame) <= LONGEST_TABULAR else "longtable"
-    spec = "".join("r" if column.numeric else "l" for column in table.columns)
-    head = " & ".join(latex_text(column.title) for column in table.columns) + r" \\"
-    body = [" & ".join(map(latex_text, line)) + r" \\" for line in table.lines()]
-    comments = [table.title, table.note, table.provenance]
-    return "\n".join(
-        [
-            *(f"% {' '.join(text.split())}" for text in comments if text),
-            f"% needs booktabs{', longtable' * (kind == 'longtable')} and amssymb",
-            f"\\begin{{{kind}}}{{{spec}}}",
-            r"\toprule",
-            head,
-            r"\midrule",
-            *([r"\endhead"] if kind == "longtable" else []),
-            *body,
-            r"\bottomrule",
-            f"\\end{{{kind}}}",
-            "",
-        ]
-    )
+def tex(table: Table) -> str:
+    """A booktabs table to be `\\input`."""
+    head = [column.title for column in table.columns]
+    right = [column.numeric for column in table.columns]
+    about = [table.title, table.note, table.provenance]
+    return latex.document(head, table.lines(), right, about)

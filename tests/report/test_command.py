@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from report import ReportError, _command
-from report.build import build
+from report.build import Sources, build
 
 STIFFGRAD = str(Path(sys.executable).parent / "stiffgrad")
 
@@ -46,16 +45,17 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch, tmp_path):
         _command.run(tmp_path, [], None)
 
 
-def test_a_report_replaces_an_earlier_one_and_nothing_else(made, tmp_path, record, write_records):
+def test_a_report_replaces_an_earlier_one_and_nothing_else(tmp_path, record, write_records):
     out = tmp_path / "out"
     (out / "tables").mkdir(parents=True)
     mine = out / "tables" / "mine.csv"
     mine.write_text("not the report's")
-    run = str(write_records([record()], tmp_path / "a.jsonl"))
-    other = str(write_records([record(problem="another")], tmp_path / "b.jsonl"))
-    sources = [replace(made.sources, runs=[name]) for name in (run, other)]
+    bad = {"status": "error", "gradient_error": None, "reversibility_error": None}
+    found = [[record(problem=name, **bad)] for name in ("rober", "another")]
+    files = [write_records(rows, tmp_path / f"{i}.jsonl") for i, rows in enumerate(found)]
+    sources = [Sources([str(path)], tmp_path / "asv", tmp_path / "studies") for path in files]
     build(out, sources[0])
     assert mine.exists(), "there was no report here yet"
     build(out, sources[1])
     names = {path.name for path in (out / "tables" / "box").iterdir()}
-    assert "another-ranking.csv" in names and "rober-ranking.csv" not in names
+    assert "another-failures.csv" in names and "rober-failures.csv" not in names

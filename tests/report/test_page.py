@@ -96,7 +96,10 @@ def test_every_table_says_where_it_comes_from(elements, made):
 def test_studies_history_and_prose_are_there(made):
     assert "1 confirmed" in made.html and "A study &lt;script&gt;" in made.html
     assert "commits: 2, stacks: 2, machines: 1" in made.html
-    assert "over stacks" in made.html
+    assert "scipy over versions, box" in made.html and "What a release of scipy" in made.html
+    assert "Over commits, box" in made.html
+    for name in ("versions-scipy", "versions-scipy-changes", "commits"):
+        assert (made.out / f"tables/box/{name}.csv").is_file()
     assert "high-water mark" in made.html.lower() and "<h2>Corrections</h2>" in made.html
     with pytest.raises(KeyError, match="no section"):
         words.section("Nonsense")
