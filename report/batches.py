@@ -108,7 +108,7 @@ def _drawer(points: pd.DataFrame, part: pd.DataFrame, platforms: list[str], look
 
 def _device(place: int) -> dict[str, Any]:
     """Lines say the platform here, and so do hollow markers: the first is drawn full."""
-    look = {"linestyle": LINES[place % len(LINES)]}
+    look = {"linestyle": LINES[place % len(LINES)], "fillstyle": "full"}
     return look if place == 0 else look | {"markerfacecolor": "white"}
 
 
@@ -117,7 +117,12 @@ def _keys(part: pd.DataFrame, named: list[str], platforms: list[str], looks: Loo
 
     about = part.drop_duplicates("method").set_index("method", drop=False)
     keys = [
-        Line2D([], [], **looks.curve(about.loc[name]) | {"linestyle": ""}, label=plain(label))
+        Line2D(
+            [],
+            [],
+            **looks.curve(about.loc[name]) | {"linestyle": "", "fillstyle": "full"},
+            label=plain(label),
+        )
         for rank, name in enumerate(named, start=1)
         for label in [f"{rank} {name}"]
     ]

@@ -120,6 +120,7 @@ def _platform(platform: Platform, looks: Looks) -> Part:
         return _empty(part, platform)
     ranked = profiles.ranking(platform.data)
     across = [
+        Part("At a glance", "at-a-glance").add(listings.glance(platform, ranked)),
         Part("Failure map", "failure-map").add(
             statusmap.table(platform), statusmap.figure(platform)
         ),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from report.figure import Figure, Panel, Tags, logarithmic, plain
+from report.figure import Figure, Panel, Tags, legend, logarithmic, plain
 from report.gather import Platform
 from report.looks import Looks, attributes
 from report.profiles import TARGETS
@@ -35,7 +35,9 @@ def reversibility(platform: Platform, problem: str, looks: Looks) -> Figure | No
         label=lambda frame: frame["rtol"].map("rtol {:.0e}".format),
     )
     unit = "relative error of y0"
-    panel = _panel("one mark a tolerance", data, unit, looks, lambda row: {}, color=NEUTRAL)
+    panel = _panel(
+        "one mark a tolerance", data, unit, looks, lambda row: {}, color=NEUTRAL, fillstyle="full"
+    )
     caption = (
         "Solve forward, integrate the end state back, compare with y0; 1 is 100 % wrong. A row an "
         "integrator of a framework."
@@ -64,7 +66,7 @@ def same_integrator(
         return None
     caption = (
         "A row an integrator of a framework, a mark each strategy on it: what the strategy alone "
-        "costs. Colour: its family."
+        "costs. Colour and filling: its family."
     )
     name = platform.place(problem, "same-integrator")
     return Figure(name, f"{problem}: same integrator", caption, panels, columns=2)
@@ -132,5 +134,8 @@ def _panel(
             gid = tags.new(about(first), "\n".join([f"{group}: {unit}", *values]))
             places = [names.index(row) for row in marks["row"]]
             axes.plot(marks["x"], places, gid=gid, **looks.curve(first) | MARK | override)
+        legend(axes, height, handles=keys)
 
-    return Panel(title, draw, height=ROW * max(len(names), 4), left=min(left, MOST_LEFT))
+    keys = [] if override else looks.family_keys(rows["family"])
+    height = ROW * max(len(names), 4)
+    return Panel(title, draw, height=height, left=min(left, MOST_LEFT), lines=len(keys))

@@ -11,6 +11,7 @@ from report.gather import Platform
 from report.profiles import TARGETS, Field
 from report.table import Column, Table
 from suite import tables
+from suite.display import milliseconds
 
 SIGNS = (
     "One sign a tolerance, loosest first; ≤: already the loosest tolerance is better than that; "
@@ -42,6 +43,47 @@ def ranking(platform: Platform, problem: str, ranked: pd.DataFrame) -> Table | N
     ]
     title = f"{problem}: ms for one gradient, at equal gradient error"
     return Table(platform.place(problem, "ranking"), title, frame, columns, data, SIGNS)
+
+
+def glance(platform: Platform, ranked: pd.DataFrame) -> Table:
+    """Every framework at its fastest: a row a problem and framework."""
+    rows = []
+    for problem in platform.problems:
+        for framework, part in platform.of(problem).groupby("framework"):
+            of = (ranked["problem"] == problem) & (ranked["framework"] == framework)
+            ok, wrong = ((part["status"] == name).sum() for name in ("ok", "silently-wrong"))
+            row = {"problem": problem, "framework": framework, "cases": len(part)}
+            rows.append(row | {"ok": ok, "silently wrong": wrong} | _fastest(ranked[of]))
+    columns = [
+        *(text(name, name) for name in ("problem", "framework")),
+        *(number(name, name, ".0f") for name in ("cases", "ok", "silently wrong")),
+        *map(_fastest_column, TARGETS),
+    ]
+    title = "Every framework at its fastest: ms for one gradient, and the method"
+    note = "≤: already the loosest tolerance is better than that; –: not reached at any tolerance."
+    name = f"{platform.slug}/at-a-glance"
+    return Table(name, title, pd.DataFrame(rows), columns, platform.data, note)
+
+
+def _fastest(rows: pd.DataFrame) -> dict[str, Any]:
+    """For each gradient error seconds, whether they are a bound, and the method; NaN for none."""
+    found: dict[str, Any] = {}
+    for error in TARGETS:
+        at, bound, method = f"at {error:.0e}", f"bound {error:.0e}", f"method {error:.0e}"
+        found |= {at: float("nan"), bound: False, method: ""}
+        if rows[at].notna().any():
+            best = rows.loc[rows[at].idxmin()]
+            found |= {at: best[at], bound: bool(best[bound]), method: best["method"]}
+    return found
+
+
+def _fastest_column(error: float) -> Column:
+    at, bound, method = f"at {error:.0e}", f"bound {error:.0e}", f"method {error:.0e}"
+    return Column(
+        f"at {error:.0e}",
+        lambda row: f"{milliseconds(row[at], row[bound])} {row[method].partition('/')[2]}".strip(),
+        sort_by(at),
+    )
 
 
 def _difference(row: Any) -> str:

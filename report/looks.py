@@ -1,7 +1,7 @@
-"""How methods look: the colour says the family, the marker the framework, the line the strategy.
+"""How methods look: colour and filling say the family, the marker the framework, the line the
+strategy.
 
-So families can be told apart by the colour-blind, and on paper without colours frameworks and
-strategies still can.
+So families can be told apart by the colour-blind, and on paper without colours too.
 """
 
 from collections.abc import Iterable
@@ -15,8 +15,10 @@ from suite.statuses import STATUSES
 
 # Okabe & Ito 2008, Color Universal Design; yellow is left out, being unreadable on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+FILLINGS = ("full", "none", "left", "top", "bottom", "right")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
+KEY: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 5}
 PLAIN = "#8a8a8a"
 
 # Colour and whether the sign on it is to be white; each status has its sign in suite.statuses too.
@@ -59,6 +61,7 @@ class Looks:
         known = [method.family for method in declared]
         self.families = _with_new(known, data["family"])
         self.colours = _dealt(self.families, COLOURS)
+        self.fillings = _dealt(self.families, FILLINGS)
         frameworks = _with_new([method.framework for method in declared], data["framework"])
         self.markers = _dealt(frameworks, MARKERS)
         pairs = [(method.family, method.strategy) for method in declared]
@@ -71,9 +74,23 @@ class Looks:
         """What matplotlib's `plot` needs for a method of `row`'s family, framework and strategy."""
         return {
             "color": self.colours[row["family"]],
+            "fillstyle": self.fillings[row["family"]],
             "marker": self.markers[row["framework"]],
             "linestyle": self.lines[row["strategy"]],
         }
+
+    def family_keys(self, present: Iterable[str]) -> list[Any]:
+        """What a legend shows of the families that are `present`."""
+        from matplotlib.lines import Line2D
+
+        found = set(present)
+        return [
+            Line2D(
+                [], [], color=self.colours[name], fillstyle=self.fillings[name], **KEY, label=name
+            )
+            for name in self.families
+            if name in found
+        ]
 
 
 def _with_new(known: Iterable[Any], found: Iterable[Any]) -> list[Any]:

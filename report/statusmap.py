@@ -87,7 +87,13 @@ def figure(platform: Platform) -> Figure:
         below=1.2,
     )
     caption = "One sign a tolerance, loosest first."
-    return Figure(f"{platform.slug}/failure-map", "To be printed", caption, [panel], shown=False)
+    return Figure(
+        f"{platform.slug}/failure-map",
+        "The map below, to be printed",
+        caption,
+        [panel],
+        shown=False,
+    )
 
 
 def _draw(

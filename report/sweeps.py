@@ -119,14 +119,10 @@ def _families(axes: Any, rows: pd.DataFrame, looks: Looks) -> None:
     """What colours and markers mean, below the axes."""
     from matplotlib.lines import Line2D
 
-    present = set(rows["family"]), set(rows["framework"])
-    keys = [
-        Line2D([], [], color=colour, label=name)
-        for name, colour in looks.colours.items()
-        if name in present[0]
-    ] + [
+    present = set(rows["framework"])
+    frameworks = [
         Line2D([], [], color="#444444", marker=marker, linestyle="", label=name)
         for name, marker in looks.markers.items()
-        if name in present[1]
+        if name in present
     ]
-    legend(axes, columns=2, handles=keys)
+    legend(axes, columns=2, handles=looks.family_keys(rows["family"]) + frameworks)

@@ -4,20 +4,23 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from html import unescape
 
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 # The window cannot be as narrow as a telephone, a frame in it can.
-FRAME = """<!doctype html><body style="margin:0"><pre id="result"></pre>
-<iframe src="PAGE" width="WIDTH" height="900" style="border:0"></iframe>
-<script>addEventListener("message", (e) => document.getElementById("result").textContent = e.data)
+FRAMES = """<!doctype html><pre id="result"></pre><script>
+const told = {};
+addEventListener("message", (event) => {
+  told[event.data[0]] = event.data[1];
+  document.getElementById("result").textContent = JSON.stringify(told);
+});
 </script>"""
+TELL = "parent.postMessage(['NAME', (() => {SCRIPT})()], '*')"
 
 
 def chromium(folder, *words):
@@ -38,14 +41,26 @@ def chromium(folder, *words):
     return done.stdout, console
 
 
-def visit(made, folder, script, width=1400, fragment=""):
-    """What `script`, run at the end of the page, returns; and the console."""
-    ending = f"<script>parent.postMessage(JSON.stringify((() => {{{script}}})()), '*')</script>"
-    page = folder / "page.html"
-    page.write_text(made.html.replace("</body>", f"{ending}</body>"))
-    frame = FRAME.replace("PAGE", f"page.html{fragment}").replace("WIDTH", str(width))
-    (folder / "frame.html").write_text(frame)
-    shown, console = chromium(folder, "--dump-dom", (folder / "frame.html").as_uri())
+@dataclass(frozen=True)
+class Visit:
+    """A look at the page: `script` is run at its end, and returns what is to be known."""
+
+    script: str
+    width: int = 1400
+    fragment: str = ""
+
+
+def look(made, folder, visits):
+    """What each of the visits returns, by name; and the console of all."""
+    frames = []
+    for name, visit in visits.items():
+        script = TELL.replace("NAME", name).replace("SCRIPT", visit.script)
+        html = made.html.replace("</body>", f"<script>{script}</script></body>")
+        (folder / f"{name}.html").write_text(html)
+        address = f"{name}.html{visit.fragment}"
+        frames.append(f'<iframe src="{address}" width="{visit.width}" height="900"></iframe>')
+    (folder / "frames.html").write_text(FRAMES + "".join(frames))
+    shown, console = chromium(folder, "--dump-dom", (folder / "frames.html").as_uri())
     return json.loads(unescape(re.search(r'<pre id="result">(.*?)</pre>', shown, re.S)[1])), console
 
 
@@ -74,10 +89,44 @@ def click(title):
     return f"{head}.firstElementChild.click();"
 
 
-@pytest.mark.parametrize("width", [400, 1400])
-def test_the_page_opens_clean_and_fits(made, tmp_path, width):
-    state, console = visit(made, tmp_path, STATE, width)
-    assert console == []
+CHOOSE = "form.elements.framework.value = 'scipy'; form.dispatchEvent(new Event('input'));"
+POINT = (
+    "document.querySelector('{}').dispatchEvent(new MouseEvent('mouseover', {{bubbles: true}}));"
+)
+VISITS = {
+    "wide": Visit(STATE),
+    "narrow": Visit(STATE, width=400),
+    "up": Visit(click("ms at 1e-04") + STATE),
+    "down": Visit(click("ms at 1e-04") * 2 + STATE),
+    "tight-up": Visit(click("ms at 1e-08") + STATE),
+    "tight-down": Visit(click("ms at 1e-08") * 2 + STATE),
+    "filtered": Visit(CHOOSE + STATE),
+    "addressed": Visit(STATE, fragment="#text=EULER&sort=-method"),
+    "curve": Visit(POINT.format(".curve[data-method] path") + STATE),
+    "failure": Visit(POINT.format("td .s-diverged") + STATE),
+}
+
+
+@pytest.fixture(scope="module")
+def looked(made, tmp_path_factory):
+    """All visits at once: starting a browser takes longer than they do."""
+    return look(made, tmp_path_factory.mktemp("visits"), VISITS)
+
+
+@pytest.fixture(scope="module")
+def states(looked):
+    """What the visits found, by name."""
+    return looked[0]
+
+
+def test_the_console_is_clean(looked):
+    states, console = looked
+    assert console == [] and states.keys() == VISITS.keys()
+
+
+@pytest.mark.parametrize("name", ["wide", "narrow"])
+def test_the_page_opens_and_fits(states, name):
+    state = states[name]
     assert state["overflow"] == 0, "only tables scroll sideways, in themselves"
     assert state["fetched"] == []
     assert state["shown"] == "4 methods shown"
@@ -85,15 +134,14 @@ def test_the_page_opens_clean_and_fits(made, tmp_path, width):
 
 
 def test_the_console_is_heard(made, tmp_path):
-    _, console = visit(made, tmp_path, "console.error('planted'); return 0;")
+    plant = "console.error('planted'); new Image().src = 'http://example.org/x'; return 0;"
+    _, console = look(made, tmp_path, {"planted": Visit(plant)})
     assert any("planted" in line for line in console)
-    _, console = visit(made, tmp_path, "new Image().src = 'http://example.org/x'; return 0;")
     assert any("Content Security Policy" in line for line in console)
 
 
-def test_a_click_sorts_and_another_turns_it_around(made, tmp_path):
-    up, _ = visit(made, tmp_path, click("ms at 1e-04") + STATE)
-    down, _ = visit(made, tmp_path, click("ms at 1e-04") * 2 + STATE)
+def test_a_click_sorts_and_another_turns_it_around(states):
+    up, down = states["up"], states["down"]
     assert up["methods"] == [
         "newcomer/euler/discrete",
         "newcomer/euler/backsolve",
@@ -104,36 +152,29 @@ def test_a_click_sorts_and_another_turns_it_around(made, tmp_path):
     assert down["hash"] == "#sort=-ms+at+1e-04"
 
 
-def test_what_has_no_figure_stays_last(made, tmp_path):
+@pytest.mark.parametrize("name", ["tight-up", "tight-down"])
+def test_what_has_no_figure_stays_last(states, name):
     """scipy/bdf/discrete fails at the tightest tolerance, and does not reach its error."""
-    for clicks in (1, 2):
-        state, _ = visit(made, tmp_path, click("ms at 1e-08") * clicks + STATE)
-        assert state["methods"][-1] == "scipy/bdf/discrete"
+    assert states[name]["methods"][-1] == "scipy/bdf/discrete"
 
 
-def test_the_filter_hides_rows_and_curves_alike(made, tmp_path):
-    choose = "form.elements.framework.value = 'scipy'; form.dispatchEvent(new Event('input'));"
-    state, console = visit(made, tmp_path, choose + STATE)
+def test_the_filter_hides_rows_and_curves_alike(states):
+    state = states["filtered"]
     assert state["methods"] == ["scipy/bdf/discrete"] and state["frameworks"] == ["scipy"]
     assert state["hash"] == "#framework=scipy" and state["shown"] == "2 methods shown"
-    assert console == []
 
 
-def test_the_address_brings_a_view_back(made, tmp_path):
-    fragment = "#text=EULER&sort=-method"
-    state, _ = visit(made, tmp_path, STATE, fragment=fragment)
+def test_the_address_brings_a_view_back(states):
+    state = states["addressed"]
     assert state["methods"] == ["newcomer/euler/discrete", "newcomer/euler/backsolve"]
     assert state["frameworks"] == ["newcomer"]
 
 
-def test_pointing_at_a_curve_or_a_failure_tells_what_it_is(made, tmp_path, hostile):
-    event = "new MouseEvent('mouseover', {{bubbles: true}})"
-    hover = f"document.querySelector('{{}}').dispatchEvent({event});"
-    curve, _ = visit(made, tmp_path, hover.format(".curve[data-method] path") + STATE)
+def test_pointing_at_a_curve_or_a_failure_tells_what_it_is(states, hostile):
+    curve, failure = states["curve"], states["failure"]
     assert curve["tip"].split("\n")[0] in curve["methods"] and "\n" in curve["tip"]
-    failure, console = visit(made, tmp_path, hover.format("td .s-diverged") + STATE)
     assert failure["tip"].startswith("scipy/bdf/discrete, rober, rtol 1e-08: diverged. ")
-    assert failure["tip"].endswith(hostile) and console == []
+    assert failure["tip"].endswith(hostile)
 
 
 def test_a_screenshot_shows_colours(made, tmp_path):

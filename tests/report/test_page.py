@@ -7,8 +7,10 @@ from urllib.parse import unquote
 import pytest
 
 from report import words
+from report.build import Sources, build
 from report.looks import COLOURS, Looks
 from suite import tables
+from suite.statuses import STATUSES
 
 
 class Elements(HTMLParser):
@@ -110,3 +112,27 @@ def test_families_keep_their_colours_whatever_else_is_on_record(record):
     more = Looks(tables.frame([record(), record(family="brand new", strategy="odd")]))
     assert few.colours.items() <= more.colours.items()
     assert len(set(more.colours.values())) == len(more.colours) <= len(COLOURS)
+
+
+def test_families_can_be_told_apart_without_colours(record):
+    looks = Looks(tables.frame([record()]))
+    assert len(set(looks.fillings.values())) == len(looks.families) > 4
+    key = looks.family_keys(["reverse, discrete"])
+    assert [line.get_label() for line in key] == ["reverse, discrete"]
+
+
+def test_every_status_has_a_colour_of_its_own(made):
+    styles = re.findall(r"^\.s-([a-z-]+)\{background:(#\w+)", made.html, re.M)
+    assert [name for name, _ in styles] == list(STATUSES)
+    assert len({colour for _, colour in styles}) == len(STATUSES)
+
+
+def test_a_platform_where_nothing_could_be_tried_says_why(record, tmp_path, write_records):
+    absent = {"status": "not-available", "reason": "no GPU is seen", "gradient_error": None}
+    bad = record(status="error", gradient_error=None, reversibility_error=None)
+    found = [bad, record(device="gpu", **absent)]
+    run = write_records(found, tmp_path / "run.jsonl")
+    page = build(tmp_path / "out", Sources([str(run)], tmp_path / "asv", tmp_path / "studies"))
+    html = page.read_text()
+    assert "<h2>box, gpu</h2>\n<p>Nothing could be measured: no GPU is seen.</p>" in html
+    assert [path.name for path in (tmp_path / "out" / "tables").iterdir()] == ["box"]

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from report import profiles
+from report import gather, listings, profiles
 from report.profiles import Field
 from report.sweeps import sweeps
 from suite import tables
@@ -53,3 +54,18 @@ def test_sweeps_are_found_by_name_alone():
         "novelty:n=?:final": {"novelty:n=2:final": 2.0, "novelty:n=3:final": 3.0},
         "rober:stiffness=?": {"rober": 1.0, "rober:stiffness=100": 100.0},
     }
+
+
+def test_a_glance_takes_the_fastest_method_of_each_framework(record):
+    found = [
+        record("a/slow/discrete", gradient_seconds=0.2),
+        record("a/fast/discrete", gradient_seconds=0.1, gradient_error=1e-5),
+        record("b/only/discrete", status="silently-wrong", gradient_error=2.0),
+    ]
+    (platform,) = gather.platforms(found)
+    table = listings.glance(platform, profiles.ranking(platform.data))
+    assert [line[:6] for line in table.lines()] == [
+        ["rober", "a", "2", "2", "0", "≤100 fast/discrete"],
+        ["rober", "b", "1", "0", "1", "–"],
+    ]
+    assert table.frame["at 1e-04"].tolist()[0] == pytest.approx(0.1)
