@@ -100,7 +100,7 @@ def _drawer(points: pd.DataFrame, part: pd.DataFrame, platforms: list[str], look
                 place = {"xytext": (4, -3), "textcoords": "offset points"}
                 rank = str(named.index(method) + 1)
                 end = (last["batch"], last["rate"])
-                axes.annotate(rank, end, weight="bold", fontsize=7.5, **place)
+                axes.annotate(rank, end, fontsize=8, **place)
         legend(axes, handles=_keys(part, named, platforms, looks))
 
     return draw

@@ -8,6 +8,8 @@ from report.table import Column
 from suite.display import milliseconds
 
 NONE = "–"
+# From here on a power of ten is easier to read after all.
+TOO_LARGE = 1e9
 
 
 def is_number(value: object) -> bool:
@@ -32,7 +34,8 @@ def large(title: str, name: str) -> Column:
 def in_thousands(value: object) -> str:
     """Three digits, and a comma between thousands."""
     rounded = formatted(value, ".3g")
-    return f"{float(rounded):,.0f}" if "e+" in rounded else rounded
+    found = float(rounded) if "e+" in rounded else math.inf
+    return f"{found:,.0f}" if found < TOO_LARGE else rounded
 
 
 def text(title: str, name: str) -> Column:

@@ -84,7 +84,7 @@ def _drawer(points: pd.DataFrame, family: str, unit: str, looks: Looks) -> Any:
             if rank:
                 gid = tags.new(attributes(last), str(method))
                 place = {"xytext": (4, 3 if int(rank) % 2 else -8), "textcoords": "offset points"}
-                look = {"weight": "bold", "fontsize": 7.5}
+                look = {"fontsize": 8}
                 axes.annotate(rank.strip(), (last["x"], last["y"]), gid=gid, **place, **look)
         legend(axes)
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from report import overtime
 from report.figure import Figure, Panel, Tags, data_limits, legend, logarithmic, plain
-from report.formats import NONE, formatted, large, number, text
+from report.formats import NONE, formatted, in_thousands, large, number, text
 from report.gather import distinct_slugs, parsed
 from report.looks import Looks, attributes, status_colour
 from report.overtime import DRAWN, HASH, LEAST_SPAN, NAMED, SHOWN
@@ -77,15 +77,17 @@ def tracks(found: pd.DataFrame) -> list[Track]:
 def _releases(framework: str, rows: pd.DataFrame) -> list[Release]:
     """By version, the present environment last.
 
-    Of environments with the same version, those that are about the framework and the present one;
-    where there are none of them, one.
+    The stacks are those that are about the framework; where there are none, one for each version.
     """
     about = rows.drop_duplicates("environment").sort_values("environment")
-    about = about.assign(present=about["stack"].isna())
-    about = about.assign(chosen=about["present"] | about["environment"].str.startswith(framework))
-    kept: list[dict[str, Any]] = []
-    for _, same in about.groupby("version"):
-        kept += (same[same["chosen"]] if same["chosen"].any() else same[:1]).to_dict("records")
+    present = about["stack"].isna()
+    named = about["environment"].str.startswith(framework)
+    about = about.assign(present=present)
+    if named.any():
+        about = about[named | present]
+    else:
+        about = about.sort_values("present", ascending=False).drop_duplicates("version")
+    kept = about.to_dict("records")
     kept.sort(key=lambda row: (row["present"], parsed(row["version"]), row["environment"]))
     versions = [row["version"] for row in kept]
     made = []
@@ -225,7 +227,7 @@ def _cells(part: pd.DataFrame, releases: list[Release]) -> dict[str, Any]:
 def _column(label: str) -> Column:
     def cell(row: Any) -> str:
         mark = _mark({"y": row[label], "outcome": row[f"outcome {label}"]})
-        figure = "" if pd.isna(row[label]) else formatted(row[label], ".3g")
+        figure = "" if pd.isna(row[label]) else in_thousands(row[label])
         return f"{figure} {mark}".strip()
 
     return Column(label, cell, lambda row: None if pd.isna(row[label]) else row[label])
