@@ -69,6 +69,8 @@ class Method:
         mass_matrix: whether it takes a singular mass matrix.
         gradients: what it differentiates with respect to.
         devices: where it can run.
+        batched: how it solves a batch: `mapped`, every member in steps of its own; `joint`, all as
+            one system in common steps; "", not at all.
         notes: one line on the settings it is run at, and why.
     """
 
@@ -82,6 +84,7 @@ class Method:
     mass_matrix: bool = False
     gradients: tuple[Literal["p", "y0"], ...] = ("p", "y0")
     devices: tuple[Device, ...] = ("cpu",)
+    batched: Literal["mapped", "joint", ""] = ""
     notes: str = ""
 
     @property
@@ -98,7 +101,10 @@ class Method:
 
 @dataclass(frozen=True)
 class Counters:
-    """What the last call cost in steps and evaluations; None where the solver does not say."""
+    """What the last call cost in steps and evaluations; None where the solver does not say.
+
+    Of a mapped batch the sum over its members.
+    """
 
     steps: int | None = None
     steps_rejected: int | None = None
@@ -109,7 +115,10 @@ class Counters:
 
 @dataclass(frozen=True)
 class Solution:
-    """States at the observation times, shape (N, n) (of a reverse solve: at t0, shape (n,))."""
+    """States at the observation times, shape (N, n) (of a reverse solve: at t0, shape (n,)).
+
+    Those of a batch's members have shape (B, N, n).
+    """
 
     ys: Array
     counters: Counters = Counters()
@@ -117,12 +126,27 @@ class Solution:
 
 @dataclass(frozen=True)
 class Gradient:
-    """The loss, dL/dp of shape (m,) and dL/dy0 of shape (n,), NumPy float64."""
+    """The loss, dL/dp of shape (m,) and dL/dy0 of shape (n,), NumPy float64.
+
+    Of a batch: the sum of its members' losses; the gradient of each with respect to its own p and
+    y0, shapes (B, m) and (B, n); and `losses`, shape (B,), which is None otherwise.
+    """
 
     loss: float
     p: Array
     y0: Array
     counters: Counters = Counters()
+    losses: Array | None = None
+
+    @classmethod
+    def of(cls, loss: Array, p: Array, y0: Array, counters: Counters = Counters()) -> "Gradient":
+        """From a loss of shape (), or (B,) for a batch."""
+        return cls(float(np.sum(loss)), p, y0, counters, loss if loss.ndim else None)
+
+    def member(self, number: int) -> "Gradient":
+        """That of one member of a batch."""
+        assert self.losses is not None
+        return Gradient(float(self.losses[number]), self.p[number], self.y0[number])
 
 
 @dataclass(frozen=True)
@@ -151,11 +175,26 @@ class Call(Generic[Result]):
         return self.read(self.run())
 
 
+def raise_failed(failed: NDArray[np.bool_], message: Callable[[int], str]) -> None:
+    """Raise SolverFailure if a solve failed, of a batch's any one.
+
+    Arguments:
+        failed: shape (), or (B,) for a batch.
+        message: the solver's own for the solve of that number, 0 for a single one.
+    """
+    bad = np.flatnonzero(failed)
+    if not bad.size:
+        return
+    which = f"{bad.size} of {failed.size} members failed, first {bad[0]}: " if failed.ndim else ""
+    raise SolverFailure(which + message(int(bad[0])))
+
+
 class Solver(ABC):
     """One problem's program under one method, ready for any y0, p and tolerances.
 
     It must not bake in y0, p or the tolerances: one solver serves every problem of equal
     `Problem.program` and all tolerances. `y0`: shape (n,); `p`: shape (m,); `rtol`, `atol`: floats.
+    Of a batch, which only methods get that declare `batched`, (B, n) and (B, m).
     """
 
     def __init__(self, problem: Problem, method: Method) -> None:
@@ -175,7 +214,10 @@ class Solver(ABC):
 
     @abstractmethod
     def reverse(self, y1: Array, p: Array, rtol: float, atol: float) -> Call[Solution]:
-        """From the states y1 at t1 back to t0 with the same integrator; `ys` of shape (n,)."""
+        """From the states y1 at t1 back to t0 with the same integrator; `ys` of shape (n,).
+
+        Not asked of batches.
+        """
 
     def device_memory(self, y0: Array, p: Array, rtol: float, atol: float) -> DeviceMemory:
         """What a warm gradient takes on an accelerator; every method that runs on one tells."""

@@ -97,6 +97,19 @@ def host(value: Any) -> Array:
     return np.array(value, dtype=np.float64)
 
 
+def mapped(function: Callable[..., Any], batched: bool) -> Callable[..., Any]:
+    """`function` of y0, p and more, over the rows of y0 and p if `batched`; itself if not."""
+    if not batched:
+        return function
+
+    def over_members(y0: Any, p: Any, *common: Any) -> Any:
+        import jax
+
+        return jax.vmap(lambda y0, p: function(y0, p, *common))(y0, p)
+
+    return over_members
+
+
 class Program:
     """A function of float64 arrays, compiled ahead of time once for every set of shapes.
 

@@ -67,6 +67,12 @@ def load(problem: Problem, method: Method, device: Device = "cpu") -> Solver:
     if device not in method.devices:
         places = " and ".join(place.upper() for place in method.devices)
         raise Unsupported(f"{method.framework}/{method.integrator} runs on the {places} only")
+    if problem.batch is not None and not method.batched:
+        frameworks = sorted({other.framework for other in methods().values() if other.batched})
+        raise Unsupported(
+            f"{method.framework}/{method.integrator} solves one problem at a time, not the batch "
+            f"{problem.name}; methods of {', '.join(frameworks)} do"
+        )
     if problem.mass is not None and not method.mass_matrix:
         able = ", ".join(other.name for other in methods().values() if other.mass_matrix)
         raise Unsupported(

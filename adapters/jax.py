@@ -8,7 +8,7 @@ Source: Chen et al. 2018, NeurIPS 31, 6571, appendix C; Dormand & Prince 1980.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from adapters._interface import (
     Solution,
     Solver,
 )
-from adapters._jax_common import Program, host, on_device, prepare
+from adapters._jax_common import Program, host, mapped, on_device, prepare
 from problems import Problem
 
 # Steps attempted at most from one observation to the next, either way; odeint's default has no end.
@@ -39,6 +39,7 @@ METHODS = (
         requires=("jax>=0.5",),
         implicit=False,
         devices=("cpu", "gpu"),
+        batched="mapped",
         notes=f"mxstep={MAX_STEPS} an observation; odeint takes tolerances as constants, so every "
         "pair is compiled anew, and returns no status",
     ),
@@ -63,9 +64,9 @@ def _integrate(rhs: Callable[..., Any], *args: Any, rtol: float, atol: float) ->
 
 
 @lru_cache(maxsize=32)
-def _forward_program(rhs: Callable[..., Any], rtol: float, atol: float) -> Program:
+def _forward_program(rhs: Callable[..., Any], batched: bool, rtol: float, atol: float) -> Program:
     """The solve without a gradient, in either direction."""
-    return Program(lambda *args: _integrate(rhs, *args, rtol=rtol, atol=atol))
+    return Program(mapped(partial(_integrate, rhs, rtol=rtol, atol=atol), batched))
 
 
 class OdeintSolver(Solver):
@@ -87,7 +88,7 @@ class OdeintSolver(Solver):
         self.compile_cached = program.cached
 
     def forward(self, y0: Array, p: Array, rtol: float, atol: float) -> Call[Solution]:
-        program = _forward_program(self.problem.rhs, rtol, atol)
+        program = self._forward(rtol, atol)
         run = program.bind(*self._arguments(y0, p))
         return Call(run, lambda ys: Solution(host(ys)))
 
@@ -101,7 +102,7 @@ class OdeintSolver(Solver):
     def reverse(self, y1: Array, p: Array, rtol: float, atol: float) -> Call[Solution]:
         # The observations the other way round, so that one compiled program serves both ways.
         times = self._times()[::-1]
-        program = _forward_program(self.problem.rhs, rtol, atol)
+        program = self._forward(rtol, atol)
         run = program.bind(*on_device(y1, p, times, -1.0))
         return Call(run, lambda ys: Solution(host(ys[-1])))
 
@@ -110,6 +111,9 @@ class OdeintSolver(Solver):
 
     def _arguments(self, y0: Array, p: Array) -> tuple[Any, ...]:
         return on_device(y0, p, self._times(), 1.0)
+
+    def _forward(self, rtol: float, atol: float) -> Program:
+        return _forward_program(self.problem.rhs, self.problem.batch is not None, rtol, atol)
 
     def _program(self, rtol: float, atol: float) -> Program:
         key = (rtol, atol)
@@ -125,12 +129,12 @@ def _gradient(problem: Problem, rtol: float, atol: float) -> Callable[..., Any]:
     def loss(*args: Any) -> Any:
         return problem.loss.value(_integrate(problem.rhs, *args, rtol=rtol, atol=atol), jnp)
 
-    return jax.value_and_grad(loss, argnums=(0, 1))
+    return mapped(jax.value_and_grad(loss, argnums=(0, 1)), problem.batch is not None)
 
 
 def _read_gradient(raw: Any) -> Gradient:
     loss, (y0, p) = raw
-    return Gradient(float(loss), host(p), host(y0))
+    return Gradient.of(host(loss), host(p), host(y0))
 
 
 def build(problem: Problem, method: Method, device: Device = "cpu") -> OdeintSolver:

@@ -7,7 +7,7 @@ Source: stiffgrad.jax.solve; the integrators' files under stiffgrad/jax/integrat
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,10 @@ from adapters._interface import (
     Method,
     Solution,
     Solver,
-    SolverFailure,
     Strategy,
+    raise_failed,
 )
-from adapters._jax_common import Program, host, on_device, prepare
+from adapters._jax_common import Program, host, mapped, on_device, prepare
 from problems import Problem
 
 # Steps tried at most; the record of a reverse solve is as long. The methods of low order take the
@@ -74,6 +74,7 @@ def _method(integrator: str, strategy: Strategy, variant: str = "") -> Method:
         implicit=integrator != "tsit5",
         mass_matrix=integrator in WITH_MASS and strategy in ("discrete", "forward"),
         devices=("cpu", "gpu"),
+        batched="mapped",
         notes=f"max_steps={MAX_STEPS}; small systems as scalars with a sparse elimination fixed at "
         "compile time",
     )
@@ -126,9 +127,11 @@ def _mass(problem: Problem) -> Mass:
 
 
 @lru_cache(maxsize=16)
-def _forward_program(rhs: Callable[..., Any], mass: Mass, integrator: str) -> Program:
+def _forward_program(
+    rhs: Callable[..., Any], mass: Mass, integrator: str, batched: bool
+) -> Program:
     """The solve without a gradient, in either direction."""
-    return Program(lambda *args: _solve(rhs, mass, {"integrator": integrator}, *args))
+    return Program(mapped(partial(_solve, rhs, mass, {"integrator": integrator}), batched))
 
 
 def _gradient_program(problem: Problem, method: Method) -> Program:
@@ -141,7 +144,8 @@ def _gradient_program(problem: Problem, method: Method) -> Program:
         ys, outcome = _solve(problem.rhs, _mass(problem), options, *args)
         return problem.loss.value(ys, jnp), outcome
 
-    return Program(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
+    gradient = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    return Program(mapped(gradient, problem.batch is not None))
 
 
 def _counters(outcome: Any, integrator: str) -> Counters:
@@ -149,9 +153,9 @@ def _counters(outcome: Any, integrator: str) -> Counters:
     from stiffgrad.jax import Status
     from stiffgrad.jax._types import MESSAGES
 
-    status, accepted, attempted = (int(value) for value in outcome)
-    if status != Status.SUCCESS:
-        raise SolverFailure(MESSAGES[Status(status)])
+    statuses, *counts = (np.asarray(value) for value in outcome)
+    raise_failed(statuses != Status.SUCCESS, lambda k: MESSAGES[Status(int(statuses.flat[k]))])
+    accepted, attempted = (int(np.sum(count)) for count in counts)
     # A Rosenbrock step has one Jacobian; the other families do not count theirs.
     once = attempted if integrator in ROSENBROCK else None
     return Counters(
@@ -168,7 +172,9 @@ class StiffgradSolver(Solver):
     def __init__(self, problem: Problem, method: Method, device: Device) -> None:
         super().__init__(problem, method)
         prepare(device)
-        self._forward = _forward_program(problem.rhs, _mass(problem), method.integrator)
+        self._forward = _forward_program(
+            problem.rhs, _mass(problem), method.integrator, problem.batch is not None
+        )
         self._gradient = _gradient_program(problem, method)
 
     @property
@@ -208,7 +214,7 @@ class StiffgradSolver(Solver):
     def _read_gradient(self, raw: Any) -> Gradient:
         (loss, outcome), (y0, p) = raw
         counters = _counters(outcome, self.method.integrator)
-        return Gradient(float(loss), host(p), host(y0), counters)
+        return Gradient.of(host(loss), host(p), host(y0), counters)
 
 
 def build(problem: Problem, method: Method, device: Device = "cpu") -> StiffgradSolver:

@@ -51,6 +51,7 @@ DOPRI5 = Method(
     requires=("torchdiffeq>=0.2.3", "torch>=2.5"),
     implicit=False,
     devices=("cpu", "gpu"),
+    batched="joint",
     notes="torchdiffeq's defaults; explicit: on stiff problems stability bounds the step",
 )
 ADAMS = replace(
@@ -103,16 +104,19 @@ def build(problem: Problem, method: Method, device: Device = "cpu") -> Solver:
 
 
 class _Rhs:
-    """f(t, y) at given parameters, counted."""
+    """f(t, y) at given parameters, counted; of a batch, all members' at one time."""
 
     def __init__(self, problem: Problem, p: Any, work: Work) -> None:
         import array_api_compat.torch as xp
 
         self.f, self.p, self.xp, self.work = problem.rhs, p, xp, work
+        self.batched = problem.batch is not None
 
     def __call__(self, t: Any, y: Any) -> Any:
         self.work.rhs += 1
         self.work.t = t
+        if self.batched:
+            return _mapped(lambda y, p: self.f(t, y, p, self.xp))(y, self.p)
         return self.f(t, y, self.p, self.xp)
 
     def _accepted(self, t: Any, y: Any, dt: Any) -> None:
@@ -192,11 +196,12 @@ class TorchSolver(Solver):
         integrate = partial(odeint, rhs, rtol=rtol, atol=atol, **self.settings(rtol, work))
         with torch.no_grad(), reporting(work, solve):
             ys = self.observe(integrate, start, moments)
+        if self.problem.batch is not None:
+            ys = ys.movedim(0, 1)
         _wait(ys)
         return ys, work
 
     def _run_gradient(self, y0: Array, p: Array, rtol: float, atol: float) -> Any:
-        import array_api_compat.torch as xp
         import torch
 
         work = Work(self.problem.t0)
@@ -205,11 +210,21 @@ class TorchSolver(Solver):
         integrate = self._differentiable(self.rhs_class(self.problem, parameters, work), rtol, atol)
         with reporting(work, "forward"):
             ys = self.observe(integrate, start, moments)
-        loss = self.problem.loss.value(ys, xp)
+        loss = total = self._loss(ys)
+        if self.problem.batch is not None:
+            total = loss.sum()
         with reporting(work, "backward"):
-            slopes = torch.autograd.grad(loss, (parameters, start))
+            slopes = torch.autograd.grad(total, (parameters, start))
         _wait(slopes[0])
         return loss.detach(), *slopes, work
+
+    def _loss(self, ys: Any) -> Any:
+        """Of states of shape (N, n), a 0-d tensor; of a batch's, (N, B, n), one of shape (B,)."""
+        import array_api_compat.torch as xp
+
+        if self.problem.batch is None:
+            return self.problem.loss.value(ys, xp)
+        return _mapped(lambda ys: self.problem.loss.value(ys, xp))(ys.movedim(0, 1))
 
     def _differentiable(self, rhs: _Rhs, rtol: float, atol: float) -> Integrate:
         from torchdiffeq import odeint, odeint_adjoint
@@ -223,7 +238,7 @@ class TorchSolver(Solver):
 
     def _read_gradient(self, raw: Any) -> Gradient:
         loss, p, y0, work = raw
-        return Gradient(float(loss), _numpy(p), _numpy(y0), self.counters(work))
+        return Gradient.of(_numpy(loss), _numpy(p), _numpy(y0), self.counters(work))
 
     def _times(self) -> Array:
         return np.concatenate([[self.problem.t0], self.problem.times])
@@ -298,6 +313,13 @@ class ScipySolver(TorchSolver):
             jacobian_evaluations=sum(int(solver.njev) for solver in work.scipy_solvers),
             factorisations=sum(int(solver.nlu) for solver in work.scipy_solvers),
         )
+
+
+def _mapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Over the first axes: right-hand sides and losses are written for one member."""
+    import torch
+
+    return torch.func.vmap(function)
 
 
 def _numpy(tensor: Any) -> Array:

@@ -17,6 +17,7 @@ from problems._problem import Problem as Problem
 from problems._problem import ProblemError as ProblemError
 from problems._problem import log_spaced as log_spaced
 from problems._registry import get_problem as get_problem
+from problems._registry import member as member
 from problems._registry import problem_names as problem_names
 from problems._registry import variant_help as variant_help
 from problems._spectrum import Spectrum as Spectrum

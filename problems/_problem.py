@@ -37,6 +37,7 @@ class Problem:
             (numpy, array_api_compat.torch, jax.numpy); must also accept complex NumPy arrays
             unless both Jacobians are given.
         y0: shape (n,); p: shape (m,); times: shape (N,), increasing, all after t0; the last is t1.
+            A batch has a row of y0 and p for each of its B members, shapes (B, n) and (B, m).
         log_times: whether observation times are spread evenly in log t rather than in t.
         y_scale: typical magnitude of every state, shape (n,): weights dL/dy0 and absolute errors.
         p_scale: weight of dL/dp, shape (m,): p itself, so that gradients are with respect to log p.
@@ -93,11 +94,17 @@ class Problem:
         self._check_shapes()
 
     def _check_shapes(self) -> None:
-        expected = {"y0": self.n, "y_scale": self.n, "p": self.m, "p_scale": self.m}
-        for name, size in expected.items():
+        rows = () if self.batch is None else (self.batch,)
+        expected = {
+            "y0": (*rows, self.n),
+            "p": (*rows, self.m),
+            "y_scale": (self.n,),
+            "p_scale": (self.m,),
+        }
+        for name, wanted in expected.items():
             shape = getattr(self, name).shape
-            if shape != (size,):
-                raise ProblemError(f"{self.name}: {name} has shape {shape}, expected ({size},)")
+            if shape != wanted:
+                raise ProblemError(f"{self.name}: {name} has shape {shape}, expected {wanted}")
         self._check_matrices()
         if not (np.all(np.diff(self.times) > 0) and self.times[0] > self.t0):
             raise ProblemError(
@@ -114,7 +121,7 @@ class Problem:
                 f"{square}"
             )
         allowed: dict[str, list[tuple[int, ...]]] = {
-            "reference_p": [(1,), (self.m,)],
+            "reference_p": [(1,), (self.m,), self.p.shape],
             "reference_y0": [(1,), (self.n,), square],
         }
         for name, shapes in allowed.items():
@@ -135,6 +142,11 @@ class Problem:
         return len(self.parameters)
 
     @property
+    def batch(self) -> int | None:
+        """Number of members of a batch; None for a single problem."""
+        return None if self.y0.ndim == 1 else len(self.y0)
+
+    @property
     def t1(self) -> float:
         """End of the time span: the last observation time."""
         return float(self.times[-1])
@@ -143,7 +155,8 @@ class Problem:
     def program(self) -> Hashable:
         """Equal for problems that differ only in y0, p and scales: one compilation serves them."""
         mass = None if self.mass is None else self.mass.tobytes()
-        return (self.rhs, self.t0, self.times.tobytes(), self.loss, self.n, self.m, mass)
+        sizes = self.n, self.m, self.batch
+        return (self.rhs, self.t0, self.times.tobytes(), self.loss, *sizes, mass)
 
     def y0_from_reference(self, gradient: Array) -> Array:
         """dL/dy0, shape (n,), from that of the problem it follows from."""

@@ -50,6 +50,14 @@ def get_problem(name: str) -> Problem:
     return _apply(module.make(stem, **arguments, **options), chosen)
 
 
+def member(problem: Problem, number: int) -> Problem:
+    """The member of a batch called `problem` that has this number, as a problem of its own."""
+    own = [f"member={number}"] if number else []
+    tokens = problem.name.split(":")
+    place = tokens.index(f"batch={problem.batch}")
+    return get_problem(":".join([*tokens[:place], *own, *tokens[place + 1 :]]))
+
+
 def _module(base: str) -> ModuleType:
     if base not in problem_names():
         raise nearest("problem", base, problem_names())

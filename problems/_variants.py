@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from problems._losses import FitLoss, like
 from problems._mass import consistent, ordinary
+from problems._members import batch, member
 from problems._problem import Problem, ProblemError, log_spaced
 
 Array = NDArray[np.float64]
@@ -218,9 +219,11 @@ VARIANTS: dict[str, Variant] = {
     "observations": Variant(observations, "observations=N: N instead of the standard number"),
     "final": Variant(final, "final: only the last observation"),
     "fit": Variant(fit, "fit[=mae|least-squares]: misfit to data from perturbed parameters"),
+    "member": Variant(member, "member=K: its K-th neighbour, with parameters about a tenth off"),
+    "batch": Variant(batch, "batch=N: it and its first N - 1 neighbours at once, a gradient each"),
     "scaled": Variant(scaled, "scaled: nondimensional states and time"),
     "logp": Variant(log_parameters, "logp: logarithms of the parameters"),
 }
 # Variants whose gradient follows from the base problem's by the chain rule.
 CHAIN_RULE = ("scaled", "logp")
-EXCLUSIVE = (("final", "observations"),)
+EXCLUSIVE = (("final", "observations"), ("member", "batch"))

@@ -7,10 +7,12 @@ from random import Random
 from typing import get_args
 
 from adapters import Device, Method, get_method, methods
-from problems import get_problem, nearest, problem_names
+from problems import Problem, get_problem, member, nearest, problem_names
 
 # The one seed of the order in which cases are run.
 ORDER_SEED = 20261121
+# Members of a batch whose gradients are judged: the first ones.
+JUDGED = 4
 
 
 class BadRequest(ValueError):
@@ -63,6 +65,7 @@ class Tier:
         timing_seconds: seconds of repeats after which a timing ends, if five are done sooner
             or not.
         check_seconds: seconds that the finite-difference check and the memory trace may each take.
+        batched: whether methods that take no batches are left out where none are named.
     """
 
     problems: tuple[str, ...]
@@ -71,6 +74,7 @@ class Tier:
     risky_timeout: float
     timing_seconds: float
     check_seconds: float
+    batched: bool = False
 
 
 LINEAR = ("linear:1", "linear:1e2", "linear:1e4")
@@ -87,6 +91,15 @@ TIERS = {
         1.0,
         60.0,
     ),
+    "batch": Tier(
+        tuple(f"rober:batch={size}" for size in (1, 10, 100, 1000, 10_000)),
+        (1e-4,),
+        120.0,
+        20.0,
+        0.5,
+        60.0,
+        batched=True,
+    ),
 }
 
 
@@ -95,6 +108,13 @@ def get_tier(name: str) -> Tier:
     if name not in TIERS:
         raise nearest("tier", name, TIERS)
     return TIERS[name]
+
+
+def judged(problem: Problem) -> list[Problem]:
+    """The problems whose references judge a gradient: itself, or the first members of a batch."""
+    if problem.batch is None:
+        return [problem]
+    return [member(problem, number) for number in range(min(problem.batch, JUDGED))]
 
 
 def get_device(name: str) -> Device:

@@ -9,7 +9,7 @@ from threading import Lock
 
 from problems import get_problem
 from suite import references
-from suite.cases import BadRequest, Case
+from suite.cases import BadRequest, Case, judged
 from suite.machine import commit, machine
 from suite.records import FIELDS, Record
 from suite.run import Limits, Runner, describe
@@ -61,7 +61,8 @@ def measure(
     with _connect(address) as client:
         texts = {
             problem.reference: references.path(problem).read_text()
-            for problem in map(get_problem, dict.fromkeys(case.problem for case in cases))
+            for name in dict.fromkeys(case.problem for case in cases)
+            for problem in judged(get_problem(name))
         }
         dispatch = _dispatch.Dispatch(
             client,

@@ -10,13 +10,15 @@ from rich.table import Table
 
 from adapters import Method, available
 from problems import get_problem, problem_names, variant_help
-from suite.cases import select_methods, select_problems
+from suite.cases import judged, select_methods, select_problems
 
 SHOWN_TIMES = 8
 
 
 def describe(problem_globs: list[str], method_globs: list[str]) -> dict[str, Any]:
     """`problems` and `methods` as plain data; each method with `available` and `reason`.
+
+    A batch is described by its first member.
 
     Only what is asked for is in it where globs of one kind alone are given. A problem named in full
     comes with its stiffness along the trajectory.
@@ -32,9 +34,10 @@ def describe(problem_globs: list[str], method_globs: list[str]) -> dict[str, Any
 
 
 def _problem(name: str, with_spectrum: bool) -> dict[str, Any]:
-    problem, base = get_problem(name), name.split(":")[0]
+    base = name.split(":")[0]
+    problem = judged(get_problem(name))[0]
     described: dict[str, Any] = {
-        "name": problem.name if with_spectrum else base,
+        "name": get_problem(name).name if with_spectrum else base,
         "title": problem.title,
         "citation": problem.citation,
         "states": list(problem.states),

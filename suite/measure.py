@@ -29,7 +29,7 @@ from adapters import (
 )
 from problems import Problem, get_problem
 from suite import metrics, references
-from suite.cases import Case
+from suite.cases import JUDGED, Case, judged
 from suite.machine import calibration_seconds, portable
 from suite.statuses import Status, judge
 
@@ -245,12 +245,16 @@ class _Measurement:
         self._gradient, self._gradient_seconds = gradient, max(timing.samples)
         numbers = {
             "loss": gradient.loss,
-            "gradient_p": gradient.p.tolist(),
-            "gradient_y0": gradient.y0.tolist(),
+            "gradient_p": self._kept(gradient.p),
+            "gradient_y0": self._kept(gradient.y0),
             **vars(gradient.counters),
             **timing.figures("gradient"),
         }
         return numbers | judge_gradient(self.case, self.problem, gradient, self._warned())
+
+    def _kept(self, values: Array) -> list[Any]:
+        """Of a batch those that are judged."""
+        return (values if self.problem.batch is None else values[:JUDGED]).tolist()
 
     def _warned(self) -> str | None:
         return str(self.caught[-1].message) if self.caught else None
@@ -295,6 +299,7 @@ class _Measurement:
 
     def _difference(self) -> Figures:
         """The gradient against central differences of the method's own forward solve."""
+        self._single("finite differences are")
         gradient = self._needs_gradient()
         slopes = self.known.get("differences") or self._slopes()
         error, floor = metrics.difference_error(
@@ -321,6 +326,7 @@ class _Measurement:
 
     def _reverse(self) -> Figures:
         """Integrate the end state back to t0 and compare with y0."""
+        self._single("reversibility is")
         shared = {k: v for k, v in self.known.items() if k.startswith("reversibility")}
         if shared:
             return shared
@@ -335,6 +341,10 @@ class _Measurement:
             "reversibility_error": metrics.reversibility_error(self.problem, recovered),
             "reversibility_states": np.abs(recovered - self.problem.y0).tolist(),
         }
+
+    def _single(self, what: str) -> None:
+        if self.problem.batch is not None:
+            raise _NotMeasured(f"not measured: {what} the members' own, and a batch adds nothing")
 
     def _needs_gradient(self) -> Gradient:
         if self._gradient is None:
@@ -362,12 +372,28 @@ def _has(figures: Figures, name: str) -> bool:
 
 
 def judge_gradient(case: Case, problem: Problem, gradient: Gradient, warned: str | None) -> Figures:
-    """Status, reason and errors of a returned gradient against the certified one."""
-    values = np.concatenate([gradient.p, gradient.y0, [gradient.loss]])
-    if not np.all(np.isfinite(values)):
-        bad = int(np.sum(~np.isfinite(values[:-1])))
-        reason = f"{bad} of {values.size - 1} gradient components are NaN or infinite"
+    """Status, reason and errors of a returned gradient against the certified one.
+
+    Of a batch every member must be finite; the others are those of the worst of the judged ones.
+    """
+    finite = np.isfinite(np.concatenate([gradient.p, gradient.y0], axis=-1))
+    if not (np.all(finite) and np.isfinite(gradient.loss)):
+        reason = f"{np.sum(~finite)} of {finite.size} gradient components are NaN or infinite"
+        if problem.batch is not None:
+            bad = int(np.sum(~np.all(finite, axis=-1)))
+            reason += f", in {bad} of {problem.batch} members"
         return {"status": "non-finite", "reason": reason, "gradient_error_reason": reason}
+    if problem.batch is None:
+        return _judge_single(case, problem, gradient, warned)
+    verdicts = [
+        _judge_single(case, one, gradient.member(number), warned)
+        for number, one in enumerate(judged(problem))
+    ]
+    worst = max(verdicts, key=lambda found: found["gradient_error"])
+    return {**worst, "batch_judged": len(verdicts)}
+
+
+def _judge_single(case: Case, problem: Problem, gradient: Gradient, warned: str | None) -> Figures:
     reference = references.load(problem)
     error = metrics.gradient_error(
         problem,

@@ -25,11 +25,12 @@ RECORDS = Path(os.environ.get("STIFFGRAD_RECORDS", RESULTS / "records"))
 
 # Every record has these, null where a figure does not exist; others may follow.
 FIELDS = (
-    ("problem", "method", "framework", "integrator", "strategy", "family", "rtol", "atol")
+    ("problem", "batch", "method", "framework", "integrator", "strategy", "family")
+    + ("rtol", "atol")
     + ("status", "reason", "message", "loss", "gradient_p", "gradient_y0")
     + ("loss_error", "gradient_error", "gradient_error_p", "gradient_error_y0")
     + ("gradient_error_worst", "finite_difference_error", "finite_difference_floor")
-    + ("reversibility_error", "reference")
+    + ("reversibility_error", "reference", "batch_judged")
     + tuple(
         f"{name}_seconds{tail}"
         for name in ("forward", "gradient")

@@ -195,6 +195,7 @@ def describe(case: Case, run: str, run_cases: int) -> Record:
     head, clean = commit()
     return {
         "problem": case.problem,
+        "batch": get_problem(case.problem).batch,
         "method": case.method,
         "framework": method.framework,
         "integrator": method.integrator,

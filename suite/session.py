@@ -18,6 +18,7 @@ from suite.cases import (
     Case,
     get_device,
     get_tier,
+    judged,
     make_cases,
     select_methods,
     select_problems,
@@ -68,7 +69,10 @@ def request(
     if timeout is not None and not 0 < timeout < float("inf"):
         raise BadRequest(f"--timeout {timeout:g}: needs a positive number of seconds")
     problems = select_problems(problem_globs, tier.problems)
-    cases = make_cases(problems, select_methods(method_globs), rtols, atol, get_device(device))
+    methods = select_methods(method_globs)
+    if tier.batched and not method_globs:
+        methods = [method for method in methods if method.batched]
+    cases = make_cases(problems, methods, rtols, atol, get_device(device))
     effort = Effort(tier.timing_seconds, tier.check_seconds)
     limits = Limits(timeout or tier.timeout, timeout or tier.risky_timeout, effort)
     return Request(tier_name, cases, limits)
@@ -172,12 +176,12 @@ def _export(found: list[records.Record], path: Path) -> None:
 def _ensure_references(wanted: Request, console: Console) -> None:
     """Certify what has no stored reference yet; nothing can be judged without."""
     for name in dict.fromkeys(case.problem for case in wanted.cases):
-        problem = get_problem(name)
-        try:
-            references.load(problem)
-        except references.MissingReference:
-            with console.status(f"certifying the gradient of {escape(problem.reference)}"):
-                _certify(problem)
+        for problem in judged(get_problem(name)):
+            try:
+                references.load(problem)
+            except references.MissingReference:
+                with console.status(f"certifying the gradient of {escape(problem.reference)}"):
+                    _certify(problem)
 
 
 def _certify(problem: Any) -> None:
@@ -220,6 +224,9 @@ def show_reference(name: str, console: Console) -> None:
     Raises RunError where it cannot be certified or does not agree.
     """
     problem = get_problem(name)
+    if problem.batch is not None:
+        members = ", ".join(one.name for one in judged(problem))
+        raise BadRequest(f"{name}: a batch has no gradient of its own to certify; name {members}")
     with console.status(f"certifying the gradient of {escape(problem.reference)}"):
         try:
             references.ensure(problem)
