@@ -75,14 +75,16 @@ def _begin(marker: Path) -> None:
 
 def _measure(tier_name: str, problem_name: str, method: str, rtol: float, cases: int) -> Record:
     from problems import get_problem
-    from suite.cases import Case, get_tier
+    from suite.cases import Case, get_device, get_tier
+    from suite.machine import DEVICE_VARIABLE
     from suite.measure import Effort
     from suite.run import Limits, Runner
 
     tier, problem = get_tier(tier_name), get_problem(problem_name)
     effort = Effort(tier.timing_seconds, tier.check_seconds)
     limits = Limits(tier.timeout, tier.risky_timeout, effort)
-    case = Case(problem.name, method, rtol, problem.default_atol(rtol))
+    device = get_device(os.environ.get(DEVICE_VARIABLE, "cpu"))
+    case = Case(problem.name, method, rtol, problem.default_atol(rtol), device)
     run = Path(os.environ.get(RECORDS_VARIABLE, "")).stem
     with tempfile.TemporaryDirectory() as folder:
         # compile times are comparable only if nothing was compiled before
@@ -114,8 +116,8 @@ def unit(name: str) -> Callable[[Function], Function]:
     return decorate
 
 
-class Gradients(ABC):
-    """The figures tracked of every case; a tier sets `limits`, `params` and `timeout`.
+class Costs(ABC):
+    """The figures that every case has; a tier sets `limits`, `params` and `timeout`.
 
     Abstract, because asv runs every class that is not.
     """
@@ -162,6 +164,10 @@ class Gradients(ABC):
     def track_gradient_error(self, problem: str, method: str, rtol: float) -> float:
         """The gradient against the certified one."""
         return self._figure("gradient_error", problem, method, rtol)
+
+
+class Gradients(Costs):
+    """With those that single problems have and batches do not."""
 
     @unit("relative error")
     def track_finite_difference_error(self, problem: str, method: str, rtol: float) -> float:

@@ -17,10 +17,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from adapters import Device
 from suite import records
 from suite._sides import pins, stack_python, stacks
 from suite.cli import CannotProceed
-from suite.machine import RESULTS, ROOT, STACK_VARIABLE, machine
+from suite.machine import DEVICE_VARIABLE, RESULTS, ROOT, STACK_VARIABLE, machine
 
 FOLDER = RESULTS / "asv"
 CACHE = ROOT / ".cache" / "asv"
@@ -30,6 +31,8 @@ MACHINE_FORMAT = 1
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 5.0
 LAST_LINES = 20
+# What the name of an environment ends with whose figures are a GPU's.
+ON_GPU = "-gpu"
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,15 @@ class Run:
     """
 
     def __init__(
-        self, tier: str, head: str, stack: str | None, scratch: Path, console: Console
+        self,
+        tier: str,
+        head: str,
+        stack: str | None,
+        scratch: Path,
+        console: Console,
+        device: Device = "cpu",
     ) -> None:
-        self.tier, self.head, self.stack = tier, head, stack
+        self.tier, self.head, self.stack, self.device = tier, head, stack, device
         self.scratch, self.console = scratch, console
         self.python = Path(sys.executable) if stack is None else stack_python(stack)
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S.%f")[:-3]
@@ -71,7 +80,7 @@ class Run:
         if len(made) != 1 or not self.records.exists():
             raise CannotProceed(f"asv ended with exit code {code} and no results: {_last_words()}")
         self._check_tree()
-        path = _install(self.scratch / "results", made[0], self.stack)
+        path = _install(self.scratch / "results", made[0], self.stack, self.device)
         return Saved(path, self.records, _failed(made[0]))
 
     def _configure(self) -> None:
@@ -105,6 +114,7 @@ class Run:
         command += ["--set-commit-hash", self.head, "--launch-method", "spawn", "--show-stderr"]
         command += ["--bench", rf"^{re.escape(self.tier)}\."]
         variables = {**environ, "STIFFGRAD_ASV_RECORDS": str(self.records)}
+        variables[DEVICE_VARIABLE] = self.device
         # a stack's environment holds its packages, not the project
         variables["PYTHONPATH"] = str(ROOT)
         if self.stack is not None:
@@ -193,11 +203,15 @@ def _failed(path: Path) -> tuple[str, ...]:
     )
 
 
-def _install(scratch: Path, made: Path, stack: str | None) -> Path:
+def _install(scratch: Path, made: Path, stack: str | None, device: Device) -> Path:
     """Put a result file, its machine's and the benchmarks' description into results/asv."""
     found = portable(json.loads(made.read_text()))
     if stack is not None:
         found |= {"env_name": stack, "requirements": pins(stacks()[stack])}
+    if device == "gpu":
+        # the variable makes it a curve of its own in asv's pages too
+        found["env_name"] += ON_GPU
+        found["env_vars"] = {**found["env_vars"], DEVICE_VARIABLE: device}
     target = FOLDER / made.parent.name / f"{found['commit_hash'][:8]}-{found['env_name']}.json"
     if target.exists():
         found = merged(json.loads(target.read_text()), found)

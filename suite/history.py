@@ -20,11 +20,13 @@ import typer
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from adapters import Device
 from problems import UnknownNameError, nearest
-from suite._asv_run import CACHE, FOLDER, LOG, Run, Saved
+from suite._asv_run import CACHE, FOLDER, LOG, ON_GPU, Run, Saved
 from suite._sides import SideError, stacks
+from suite.cases import BadRequest, get_device
 from suite.cli import BAD_USAGE, CANNOT_PROCEED, CannotProceed
-from suite.machine import ROOT, commit
+from suite.machine import ROOT, commit, machine
 from suite.records import Record
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -42,13 +44,14 @@ def save_command(
         list[str] | None,
         typer.Option(help="A lock file of stacks/ to measure with; repeatable; all: every one."),
     ] = None,
+    device: Annotated[str, typer.Option(help="Where gradients are computed: cpu or gpu.")] = "cpu",
 ) -> None:
     """Measure the commit that is checked out, and add it to results/asv."""
-    console = Console()
+    console, place = Console(), get_device(device)
     wanted: list[str | None] = [None]
     if stack:
         wanted = list(stacks()) if stack == ["all"] else [_known(name) for name in stack]
-    faults = [_save_one(tier, name, console) for name in wanted]
+    faults = [_save_one(tier, name, place, console) for name in wanted]
     if any(faults):
         raise CannotProceed("; ".join(filter(None, faults)))
 
@@ -59,12 +62,12 @@ def _known(stack: str) -> str:
     return stack
 
 
-def _save_one(tier: str, stack: str | None, console: Console) -> str | None:
+def _save_one(tier: str, stack: str | None, device: Device, console: Console) -> str | None:
     """Save and show; what went wrong, so that one stack does not end the others."""
     if stack is not None:
         console.print(f"stack {stack}")
     try:
-        saved = save(tier, console, stack)
+        saved = save(tier, console, stack, device)
     except (CannotProceed, SideError) as error:
         return str(error)
     console.print(f"results: {saved.results}\nrecords: {saved.records}", soft_wrap=True)
@@ -76,19 +79,22 @@ def _save_one(tier: str, stack: str | None, console: Console) -> str | None:
     )
 
 
-def save(tier: str, console: Console, stack: str | None = None) -> Saved:
+def save(tier: str, console: Console, stack: str | None = None, device: Device = "cpu") -> Saved:
     """Run a tier through asv and add what it gave to results/asv and results/records.
 
     `stack`: a lock file of stacks/ whose environment to measure in; by default the present one.
+    The results of a GPU belong to an environment of their own, whose name ends with -gpu.
 
     Raises UnknownNameError for an unknown tier; CannotProceed where the tree holds uncommitted
-    changes outside results/, changes while measuring, another save runs, or asv fails; SideError
-    where the stack cannot be installed as its lock file says.
+    changes outside results/, changes while measuring, another save runs, there is no GPU and one is
+    asked for, or asv fails; SideError where the stack cannot be installed as its lock file says.
     """
     tiers = [path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py")]
     if tier not in tiers:
         raise nearest("tier", tier, tiers)
     head = _clean_head()
+    if device == "gpu" and machine()["accelerator"] is None:
+        raise CannotProceed("nvidia-smi names no GPU here; a history of its absence is not kept")
     if find_spec("asv") is None:
         raise CannotProceed("asv is not installed; pip install 'stiffgrad[asv]'")
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -97,7 +103,7 @@ def save(tier: str, console: Console, stack: str | None = None) -> Saved:
             FileLock(CACHE / "save.lock", blocking=False),
             tempfile.TemporaryDirectory(dir=CACHE) as folder,
         ):
-            return Run(tier, head, stack, Path(folder), console).save()
+            return Run(tier, head, stack, Path(folder), console, device).save()
     except Timeout as error:
         raise CannotProceed("another save is running, and would disturb the timings") from error
 
@@ -179,10 +185,11 @@ def explained(frame: Any, found: list[Record]) -> Any:
     """
     case = ("commit", "problem", "method", "rtol")
     by_case = {
-        (r["machine"]["name"], r.get("stack"), *(r[name] for name in case)): r for r in found
+        (r["machine"]["name"], (r.get("stack"), r["device"]), *(r[name] for name in case)): r
+        for r in found
     }
-    stack = [None if name.startswith("existing") else name for name in frame["environment"]]
-    keys = zip(frame["machine"], stack, *(frame[name] for name in case), strict=True)
+    places = map(_stack_and_device, frame["environment"])
+    keys = zip(frame["machine"], places, *(frame[name] for name in case), strict=True)
     cases = [by_case.get(key, {}) for key in keys]
     reasons = [
         case.get(f"{metric}_reason") or case.get("reason")
@@ -191,11 +198,18 @@ def explained(frame: Any, found: list[Record]) -> Any:
     return frame.assign(outcome=[case.get("status") for case in cases], reason=reasons)
 
 
+def _stack_and_device(environment: str) -> tuple[str | None, Device]:
+    """The stack, None for the present environment, and the device in an environment's name."""
+    stack = environment.removesuffix(ON_GPU)
+    device: Device = "cpu" if stack == environment else "gpu"
+    return None if stack.startswith("existing") else stack, device
+
+
 def main() -> None:
     """Entry point: exit code 2 for bad usage, 3 where nothing could be saved; one line says why."""
     try:
         app()
-    except UnknownNameError as error:
+    except (BadRequest, UnknownNameError) as error:
         code, message = BAD_USAGE, str(error)
     except CannotProceed as error:
         code, message = CANNOT_PROCEED, str(error)

@@ -21,6 +21,8 @@ RESULTS = ROOT / "results"
 CALIBRATION_REPEATS = 5
 # Names the stack in whose environment a process measures, if it is one of stacks/.
 STACK_VARIABLE = "STIFFGRAD_STACK"
+# Names the device that airspeed velocity's benchmarks measure on.
+DEVICE_VARIABLE = "STIFFGRAD_DEVICE"
 
 # The environment of all that is timed. One thread, whatever library does the arithmetic: XLA sizes
 # its pool by NPROC, and otherwise passes a solver's loop between threads, hundreds of times in one

@@ -15,12 +15,12 @@ import adapters
 import suite.run
 from adapters import _registry, available, get_method
 from adapters._registry import methods
-from benchmarks import ROOT, _case, full, smoke
+from benchmarks import ROOT, _case, batch, full, smoke
 from problems import get_problem
 from suite import references
-from suite.cases import get_tier
+from suite.cases import get_tier, judged
 
-TIERS = [smoke.Gradients, full.Gradients]
+TIERS = [smoke.Gradients, full.Gradients, batch.Gradients]
 FIGURES = {
     "forward_seconds": "seconds",
     "gradient_seconds": "seconds",
@@ -30,6 +30,7 @@ FIGURES = {
     "finite_difference_error": "relative error",
     "reversibility_error": "relative error",
 }
+ABSENT_OF_BATCHES = ("finite_difference_error", "reversibility_error")
 
 
 def test_asv_finds_the_benchmarks_and_accepts_them(tmp_path):
@@ -53,12 +54,13 @@ def test_every_figure_is_tracked_with_its_unit_and_a_version(tier):
         for name, function in inspect.getmembers(tier, inspect.isfunction)
         if name.startswith("track_")
     }
-    assert tracked == FIGURES
+    absent = set(ABSENT_OF_BATCHES) if tier is batch.Gradients else set()
+    assert tracked == {name: unit for name, unit in FIGURES.items() if name not in absent}
     assert isinstance(tier.version, str)
 
 
 def test_asv_is_not_given_the_class_that_tiers_share():
-    assert inspect.isabstract(_case.Gradients)
+    assert inspect.isabstract(_case.Gradients) and inspect.isabstract(_case.Costs)
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -66,7 +68,8 @@ def test_a_tier_names_what_exists_and_what_has_a_reference(tier):
     problems, chosen, rtols = tier.params
     assert [get_problem(name).name for name in problems] == problems
     assert [get_method(name).name for name in chosen] == chosen
-    assert all(references.load(get_problem(name)).gradient_p.size for name in problems)
+    for problem in (one for name in problems for one in judged(get_problem(name))):
+        assert references.load(problem).gradient_p.size
     assert all(0 < rtol < 1 for rtol in rtols)
 
 
@@ -181,6 +184,16 @@ def test_a_case_that_broke_the_suite_is_not_tried_again(solves, monkeypatch):
     with pytest.raises(RuntimeError, match="begun before, and did not end"):
         Tracked().track_gradient_error(*case)
     assert len(solves) == 1
+
+
+@pytest.mark.parametrize(("device", "words"), [("gpu", "runs on the CPU only"), (None, "")])
+def test_the_device_comes_from_the_environment(monkeypatch, device, words):
+    if device is None:
+        monkeypatch.delenv("STIFFGRAD_DEVICE", raising=False)
+    else:
+        monkeypatch.setenv("STIFFGRAD_DEVICE", device)
+    found = _case._measure("smoke", "linear:1", "scipy/bdf/forward", 1e-4, 1)
+    assert (found["device"], words in found["reason"]) == (device or "cpu", True)
 
 
 def test_what_was_compiled_before_is_not_used(monkeypatch):

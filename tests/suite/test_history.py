@@ -274,6 +274,38 @@ def test_a_stack_is_measured_under_its_name_and_with_its_versions(repository, sa
     assert set(told["outcome"]) == {"ok"}
 
 
+def test_a_gpus_results_are_an_environment_of_their_own(repository, saved, tmp_path, monkeypatch):
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho NVIDIA H200\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    done = save(repository, "stacked", "--device", "gpu")
+    assert done.returncode == 0, done.stderr
+    (path,) = (repository / "results" / "asv").glob("*-nvidia-h200/*-gpu.json")
+    assert json.loads(path.read_text())["env_vars"] == {"STIFFGRAD_DEVICE": "gpu"}
+    found = map(records.read, (repository / "results" / "records").glob("*-asv-stacked-*.jsonl"))
+    (record,) = (row for rows in found for row in rows if row["device"] == "gpu")
+    # the tests' framework runs on the CPU alone
+    assert record["status"] == "unsupported"
+    frame = load(repository / "results" / "asv")
+    told = explained(frame[frame["environment"].str.endswith("-gpu")], [record])
+    assert told["outcome"].tolist() == ["unsupported"]
+
+
+def test_without_a_gpu_no_history_of_one_is_kept(repository, monkeypatch):
+    if shutil.which("nvidia-smi"):
+        pytest.skip("this machine may have a GPU")
+    done = save(repository, "tiny", "--device", "gpu")
+    assert done.returncode == 3
+    assert "names no GPU here" in done.stderr
+
+
+def test_an_unknown_device_is_bad_usage(repository):
+    done = save(repository, "tiny", "--device", "tpu")
+    assert done.returncode == 2
+    assert done.stderr.startswith("stiffgrad: unknown device 'tpu'; known: cpu, gpu")
+
+
 def test_an_unknown_stack_is_bad_usage(repository):
     done = save(repository, "stacked", "--stack", "presnt")
     assert done.returncode == 2
