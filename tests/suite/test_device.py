@@ -1,6 +1,7 @@
 """Devices: what tells cases apart, what is said where there is none, and the contract on a GPU."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from problems import get_problem
 from suite import records
 from suite.cases import BadRequest, Case, get_device, make_cases
 from suite.machine import accelerator, machine
-from suite.measure import Effort
+from suite.measure import Effort, judge_gradient
 from suite.run import Limits, Runner, run_cases
 
 MILD = get_problem("linear:1")
@@ -112,6 +113,23 @@ def test_what_xla_lays_out_is_temporaries_and_results():
     assert outer.peak_bytes == 8 * x.size**2 and "XLA" in outer.source
     inner = Program(lambda x: jnp.linalg.det(jnp.outer(x, x) + jnp.eye(100))).device_memory(x)
     assert 8 * x.size**2 <= inner.peak_bytes <= 50 * x.size**2
+
+
+def test_elsewhere_the_librarys_programs_hold_nothing_of_the_cpus(monkeypatch):
+    jax = pytest.importorskip("jax")
+    prepare("cpu")
+    rober = get_problem("rober:batch=2")
+    # a right-hand side of its own, so that no other test is given what is traced here
+    problem = replace(rober, rhs=lambda t, y, p, xp: rober.rhs(t, y, p, xp))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    solver = load(problem, get_method("stiffgrad-jax/rodas5p/discrete"))
+    arguments = problem.y0, problem.p, 1e-4, problem.default_atol(1e-4)
+    case = Case(problem.name, "stiffgrad-jax/rodas5p/discrete", 1e-4, 1e-9)
+    found = solver.gradient(*arguments)()
+    assert judge_gradient(case, problem, found, None)["status"] == "ok"
+    traced = jax.jit(solver._gradient._function).trace(*solver._arguments(*arguments))
+    text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert "cusolver" in text and "lapack" not in text and "xla_cpu" not in text
 
 
 @pytest.fixture
