@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from scipy import stats
 
-from suite.records import Record
+from suite.records import Record, case_key
 
 Verdict = Literal["regression", "improvement", "same", "undecided"]
 Pair = tuple[Record, Record]
@@ -72,10 +72,10 @@ def settled(pairs: Sequence[Pair]) -> bool:
 
 def judge_recorded(base: Sequence[Record], head: Sequence[Record]) -> list[Finding]:
     """All findings on two recorded runs; times in units of each record's calibration kernel."""
-    by_case = {_key(record): record for record in head}
+    by_case = {case_key(record): record for record in head}
     findings = []
     for record in base:
-        other = by_case.get(_key(record), {**record, "status": "not measured"})
+        other = by_case.get(case_key(record), {**record, "status": "not measured"})
         statuses = _statuses([(record, other)])
         findings.append(statuses)
         if record["status"] == other["status"] == "ok":
@@ -83,10 +83,6 @@ def judge_recorded(base: Sequence[Record], head: Sequence[Record]) -> list[Findi
             found = [_repeating([(record, other)], name) for name in RATIO_LIMITS]
             findings += [finding for finding in found if finding is not None]
     return findings
-
-
-def _key(record: Record) -> tuple[Any, ...]:
-    return tuple(record[name] for name in ("problem", "method", "rtol", "atol"))
 
 
 def _statuses(pairs: Sequence[Pair]) -> Finding:

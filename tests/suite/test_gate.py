@@ -21,6 +21,7 @@ RECORD = {
     "method": "scipy/bdf/forward",
     "rtol": 1e-4,
     "atol": 1e-9,
+    "device": "cpu",
     "status": "ok",
     "gradient_seconds": 1e-3,
     "gradient_error": 1e-5,
