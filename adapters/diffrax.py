@@ -120,26 +120,24 @@ def _adjoint(method: Method, batched: bool) -> Any:
     raise ValueError(f"{method.name}: diffrax has no such strategy")
 
 
-def _without_callbacks(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, traced with Equinox's run-time checks giving NaN instead of raising.
+class _Quiet(Program):
+    """A program compiled with Equinox's run-time checks giving NaN instead of raising.
 
     This is EQX_ON_ERROR=nan for a single program. Raising takes a callback into Python, and JAX
     keeps no program with a callback in its persistent cache.
     """
-    from equinox import _errors
 
-    names = ("EQX_ON_ERROR", "branched_error_if_impl", "branched_error_if_impl_jit")
-    if not all(hasattr(_errors, name) for name in names):
-        return function
+    def _compile(self, args: tuple[Any, ...]) -> Any:
+        from equinox import _errors
 
-    def traced(*args: Any) -> Any:
+        names = ("EQX_ON_ERROR", "branched_error_if_impl", "branched_error_if_impl_jit")
+        if not all(hasattr(_errors, name) for name in names):
+            return super()._compile(args)
         # The jitted check remembers how it was traced for a program that may raise.
         with mock.patch.multiple(
             _errors, EQX_ON_ERROR="nan", branched_error_if_impl_jit=_errors.branched_error_if_impl
         ):
-            return function(*args)
-
-    return traced
+            return super()._compile(args)
 
 
 def _solve(
@@ -213,7 +211,7 @@ def _forward_program(rhs: Callable[..., Any], name: str, batched: bool) -> Progr
     # Without an adjoint to serve, the plain while loop, which is what ForwardMode runs.
     plain = getattr(diffrax, "ForwardMode", diffrax.RecursiveCheckpointAdjoint)
     solve = partial(_solve, rhs, INTEGRATORS[name], plain())
-    return Program(_without_callbacks(mapped(solve, batched)))
+    return _Quiet(mapped(solve, batched))
 
 
 def _gradient_program(problem: Problem, method: Method) -> Program:
@@ -223,7 +221,7 @@ def _gradient_program(problem: Problem, method: Method) -> Program:
         # diffrax drops the results of the backward solves, so these must raise.
         return Program(mapped(_reverse_mode(problem, solve), batched))
     mode = _forward_mode if method.strategy == "forward-discrete" else _reverse_mode
-    return Program(_without_callbacks(mapped(mode(problem, solve), batched)))
+    return _Quiet(mapped(mode(problem, solve), batched))
 
 
 def _solver_message(error: Exception) -> str | None:

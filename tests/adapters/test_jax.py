@@ -89,8 +89,8 @@ def test_the_second_compilation_comes_from_the_cache(cache):
 
 def test_diffrax_is_kept_too_unless_its_program_can_raise(cache):
     pytest.importorskip("diffrax")
-    names = ["backsolve", "forward-discrete", "forward-discrete"]
-    found = [cached(f"diffrax/tsit5/{name}") for name in names]
+    names = ["tsit5/backsolve", *["implicit-euler/discrete-recursive"] * 2]
+    found = [cached(f"diffrax/{name}") for name in names]
     assert found == [False, False, True]
 
 
