@@ -1,5 +1,6 @@
 """jax.experimental.ode: right where nothing is stiff, NaN and not a word where it is."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -59,21 +60,30 @@ def test_rober_ends_without_a_gradient():
     assert np.all(np.isnan(gradient.p)) and np.all(np.isnan(gradient.y0))
 
 
-@pytest.fixture
-def cache(tmp_path):
-    """JAX's persistent cache in a folder of its own, and off again afterwards."""
+@contextmanager
+def kept_in(folder):
+    """JAX's persistent cache in a folder, or none, and as it was again afterwards."""
     names = (
         "jax_compilation_cache_dir",
         "jax_persistent_cache_min_compile_time_secs",
         "jax_persistent_cache_min_entry_size_bytes",
     )
+    # what it sets, it sets once a process
+    _jax_common.prepare()
     before = {name: getattr(jax.config, name) for name in names}
     compilation_cache.reset_cache()
-    _jax_common.use_compile_cache(str(tmp_path))
-    yield tmp_path
+    jax.config.update("jax_compilation_cache_dir", None)
+    _jax_common.use_compile_cache(folder)
+    yield
     for name, value in before.items():
         jax.config.update(name, value)
     compilation_cache.reset_cache()
+
+
+@pytest.fixture
+def cache(tmp_path):
+    with kept_in(str(tmp_path)):
+        yield tmp_path
 
 
 def cached(name):
@@ -94,7 +104,6 @@ def test_diffrax_is_kept_too_unless_its_program_can_raise(cache):
     assert found == [False, False, True]
 
 
-def test_without_a_cache_nothing_is_said_of_it(linear):
-    assert jax.config.jax_compilation_cache_dir is None
-    linear.compile(LINEAR.y0, LINEAR.p, 1e-5, 1e-8)
-    assert linear.compile_cached is None
+def test_without_a_cache_nothing_is_said_of_it():
+    with kept_in(None):
+        assert cached(METHOD.name) is None
