@@ -15,7 +15,6 @@ CACHE_VARIABLE = "STIFFGRAD_COMPILE_CACHE"
 CACHE_HIT = "/jax/compilation_cache/cache_hits"
 
 
-@cache
 def prepare(device: Device = "cpu") -> None:
     """Set this process's JAX up: double precision, the compile cache if asked for, one thread.
 
@@ -26,6 +25,12 @@ def prepare(device: Device = "cpu") -> None:
     A process is for one device. Raises NotAvailable where JAX finds none of the kind, or was set up
     for another before.
     """
+    _prepare(device)
+
+
+# once a process, however it was called
+@cache
+def _prepare(device: Device) -> None:
     import jax
 
     if device == "cpu":
