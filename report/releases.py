@@ -17,6 +17,7 @@ from report.statusmap import legend as signs_legend
 from report.statusmap import sign
 from report.table import Column, Table
 from suite import gate
+from suite.history import own_last
 from suite.records import Record
 
 # Of the height of a panel: a line of the signs above the curves.
@@ -285,7 +286,7 @@ def _records(track: Track, records: Sequence[Record]) -> dict[str, list[Record]]
     cases = track.rows[["machine", "stack", "method", "problem", "rtol", "environment"]]
     names = {tuple(case[:-1]): case[-1] for case in cases.itertuples(index=False)}
     found: dict[str, dict[Any, Record]] = {}
-    for record in records:
+    for record in own_last(records):
         case = tuple(record[name] for name in ("method", "problem", "rtol"))
         environment = names.get((record["machine"]["name"], record.get("stack"), *case))
         if environment is not None and record["commit"] == track.commit:

@@ -11,7 +11,7 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -178,6 +178,11 @@ def _status(value: float | None) -> str:
     return "skipped" if math.isnan(value) else "ok"
 
 
+def own_last(found: Iterable[Record]) -> list[Record]:
+    """The records with those of asv's own runs last, so that of several of a case these count."""
+    return sorted(found, key=lambda record: "-asv-" in (record["run"] or ""))
+
+
 def explained(frame: Any, found: list[Record]) -> Any:
     """A frame of `load` with the `outcome` (the case's status) and the `reason` of its record.
 
@@ -186,7 +191,7 @@ def explained(frame: Any, found: list[Record]) -> Any:
     case = ("commit", "problem", "method", "rtol")
     by_case = {
         (r["machine"]["name"], (r.get("stack"), r["device"]), *(r[name] for name in case)): r
-        for r in found
+        for r in own_last(found)
     }
     places = map(_stack_and_device, frame["environment"])
     keys = zip(frame["machine"], places, *(frame[name] for name in case), strict=True)

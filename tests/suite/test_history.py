@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from suite import records
+from suite import history, records
 from suite._asv_run import Run, merged
 from suite.cli import CannotProceed
 from suite.history import explained, load
@@ -310,3 +310,9 @@ def test_an_unknown_stack_is_bad_usage(repository):
     done = save(repository, "stacked", "--stack", "presnt")
     assert done.returncode == 2
     assert done.stderr.startswith("stiffgrad: unknown stack 'presnt'; nearest known: present")
+
+
+def test_of_several_records_of_a_case_those_of_asvs_runs_count():
+    runs = ["2026-asv-smoke-1", "2026-quick-2", None]
+    found = history.own_last([{"run": run} for run in runs])
+    assert [record["run"] for record in found] == ["2026-quick-2", None, "2026-asv-smoke-1"]
